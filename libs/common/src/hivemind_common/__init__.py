@@ -1,0 +1,1 @@
+"""What every Hivemind service stands on; no business rule of one service."""

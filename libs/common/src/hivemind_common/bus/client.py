@@ -1,0 +1,317 @@
+"""The bus as a service holds it: one connection, questions out, answers in."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import nats
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from pydantic import SecretStr, ValidationError
+
+from hivemind_common.bus import refusals, streams
+from hivemind_common.bus.envelope import (
+    ERROR_HEADER,
+    LEAST_LEFT_MS,
+    MAX_BODY,
+    Envelope,
+    MalformedMessageError,
+    pack,
+    split,
+)
+from hivemind_common.bus.serving import Handler, Server, StreamHandler
+from hivemind_common.contracts.kinds import Message, Rpc, Stream
+from hivemind_common.errors import HivemindError, RemoteBugError, UnavailableError
+from hivemind_common.ids import new_id
+from hivemind_common.principal import Principal, service_principal
+from hivemind_common.secrets import new_token
+from hivemind_common.telemetry import Metrics, get_logger
+
+Q = TypeVar("Q", bound=Message)
+A = TypeVar("A", bound=Message)
+I = TypeVar("I", bound=Message)  # noqa: E741 - the item of a stream, beside Q and A
+
+log = get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call under way: who asks, under which request id, and until when. Questions asked on it inherit all of it."""
+
+    bus: Bus
+    principal: Principal
+    request_id: str
+    deadline: float
+    """By the loop's clock, in seconds."""
+    idempotency_key: str | None = None
+
+    @property
+    def left(self) -> float:
+        """Seconds until the caller stops waiting."""
+        return self.deadline - asyncio.get_running_loop().time()
+
+    def as_service(self) -> Call:
+        """Return the same call, asked by the service itself instead of by the person."""
+        return replace(self, principal=service_principal(self.bus.service))
+
+    async def ask(self, contract: Rpc[Q, A], question: Q) -> A:
+        """Ask and wait for the answer; raises what the contract allows, and `UnavailableError`."""
+        return _read(contract.reply, await self.ask_raw(contract, question))
+
+    async def ask_raw(self, contract: Rpc[Q, A], question: Q) -> bytes:
+        """Ask and return the answer's JSON as it came, for passing through."""
+        return await self.bus.ask_raw(self, contract, question)
+
+    def open(self, contract: Stream[Q, I, A], question: Q) -> AbstractAsyncContextManager[streams.Incoming[I, A]]:
+        """Ask for a stream; leaving the block before its end cancels the work on the far side."""
+        return self.bus.open_stream(self, contract, question)
+
+
+def _read(model: type[A], body: bytes) -> A:
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as fault:
+        raise RemoteBugError(f"an answer is no {model.__name__}") from fault
+
+
+class _Pending:
+    """An answer that is awaited: its pieces so far."""
+
+    __slots__ = ("contract", "future", "parts")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, contract: Rpc[Any, Any]) -> None:
+        self.contract = contract
+        self.future: asyncio.Future[bytes] = loop.create_future()
+        self.parts: list[bytes] = []
+
+
+class Bus:
+    """A connection under a service's own name; the server lets it speak under no other."""
+
+    def __init__(self, connection: Client, service: str, metrics: Metrics) -> None:
+        self.service = service
+        self.metrics = metrics
+        self.connection = connection
+        self.fault: str | None = None
+        self.is_closing = False
+        self._inbox = f"_INBOX_{service}.{new_token(16)}"
+        self._numbers = itertools.count(1)
+        self._pending: dict[str, _Pending] = {}
+        self._streams: dict[str, asyncio.Queue[Msg | None]] = {}
+        self.server = Server(self)
+        self._timed: dict[tuple[str, str], Any] = {}
+
+    async def start(self) -> None:
+        """Listen for answers."""
+        await self.connection.subscribe(f"{self._inbox}.*", cb=self._hear)
+        await self.barrier()
+
+    async def barrier(self) -> None:
+        """Return when the server has seen every subscription made so far.
+
+        One flush is none: nats-py's PING overtakes the SUB that it still buffers.
+        """
+        await self.connection.flush(timeout=5)
+        await self.connection.flush(timeout=5)
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the bus can be spoken to right now."""
+        return bool(self.connection.is_connected)
+
+    def call(
+        self, principal: Principal, *, timeout: timedelta, request_id: str = "", idempotency_key: str | None = None
+    ) -> Call:
+        """Begin a call of one's own accord: at the edge, or in a loop of a service."""
+        deadline = asyncio.get_running_loop().time() + timeout.total_seconds()
+        return Call(self, principal, request_id or str(new_id()), deadline, idempotency_key)
+
+    def serving(self, contract: Rpc[Q, A], handler: Handler[Q, A]) -> AbstractAsyncContextManager[None]:
+        """Answer a contract for as long as the block is open; leaving it finishes what was taken."""
+        return self.server.serving(contract, handler)
+
+    def streaming(
+        self, contract: Stream[Q, I, A], handler: StreamHandler[Q, I, A]
+    ) -> AbstractAsyncContextManager[None]:
+        """Answer a streaming contract for as long as the block is open."""
+        return self.server.streaming(contract, handler)
+
+    async def ask_raw(self, call: Call, contract: Rpc[Q, A], question: Q) -> bytes:
+        """Send one question and wait for its whole answer."""
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        limit = min(call.left, contract.timeout.total_seconds())
+        outcome = "internal"
+        pending = _Pending(loop, contract)
+        inbox, token = self._next_inbox()
+        self._pending[token] = pending
+        try:
+            await self._send(call, contract, question, limit, inbox)
+            async with asyncio.timeout(limit):
+                answer = await pending.future
+            outcome = "ok"
+            return answer
+        except TimeoutError:
+            outcome = "timeout"
+            raise UnavailableError.of(
+                contract.owner, detail=f"no answer to {contract.subject} in {limit:.2f} s"
+            ) from None
+        except HivemindError as refusal:
+            outcome = refusal.code
+            raise
+        except asyncio.CancelledError:
+            outcome = "cancelled"
+            raise
+        finally:
+            del self._pending[token]
+            self.count(contract.subject, outcome, loop.time() - started)
+
+    @asynccontextmanager
+    async def open_stream(
+        self, call: Call, contract: Stream[Q, I, A], question: Q
+    ) -> AsyncIterator[streams.Incoming[I, A]]:
+        """Send one question and hand out its stream."""
+        limit = min(call.left, contract.timeout.total_seconds())
+        inbox, token = self._next_inbox()
+        arrivals: asyncio.Queue[Msg | None] = asyncio.Queue()  # bounded by the window that the producer keeps to
+        self._streams[token] = arrivals
+        incoming = streams.Incoming(self, contract, arrivals, limit)
+        try:
+            await self._send(call, contract, question, limit, inbox)
+            async with incoming.kept_alive():
+                yield incoming
+        finally:
+            del self._streams[token]
+            self.count(contract.subject, incoming.outcome, incoming.elapsed)
+
+    def count(self, subject: str, outcome: str, seconds: float) -> None:
+        """Record a call that was asked from here."""
+        children = self._timed.get((subject, outcome))
+        if children is None:
+            children = (
+                self.metrics.bus_calls.labels(self.service, subject, outcome),
+                self.metrics.bus_seconds.labels(self.service, subject),
+            )
+            self._timed[subject, outcome] = children
+        children[0].inc()
+        children[1].observe(seconds)
+
+    async def publish(
+        self, subject: str, data: bytes, *, reply: str = "", headers: dict[str, str] | None = None
+    ) -> None:
+        """Send one message, or refuse: nothing waits in a buffer for a server that is away."""
+        if not self.connection.is_connected:
+            raise UnavailableError.of("nats")
+        try:
+            await self.connection.publish(subject, data, reply=reply, headers=headers)
+        except nats.errors.Error as fault:
+            raise UnavailableError.of("nats", detail=type(fault).__name__) from fault
+
+    def _next_inbox(self) -> tuple[str, str]:
+        token = str(next(self._numbers))
+        return f"{self._inbox}.{token}", token
+
+    async def _send(
+        self, call: Call, contract: Rpc[Q, Any] | Stream[Q, Any, Any], question: Q, limit: float, inbox: str
+    ) -> None:
+        left_ms = int(limit * 1000)
+        if left_ms < LEAST_LEFT_MS:
+            raise UnavailableError.of(contract.owner, detail="no time was left to ask")
+        # What was not set is filled in by the other side with the same defaults, and can be told from what was.
+        body = question.model_dump_json(exclude_unset=True).encode()
+        if len(body) > MAX_BODY:
+            raise RemoteBugError(f"a question of {len(body)} bytes is too large for the bus")
+        envelope = Envelope(left_ms, call.request_id, call.principal, call.idempotency_key)
+        await self.publish(f"hm.{self.service}.{contract.subject}", pack(envelope, body), reply=inbox)
+
+    async def _hear(self, message: Msg) -> None:
+        token = message.subject.rpartition(".")[2]
+        stream = self._streams.get(token)
+        if stream is not None:
+            stream.put_nowait(message)
+            return
+        pending = self._pending.get(token)
+        if pending is None or pending.future.done():
+            return
+        try:
+            self._settle(pending, message)
+        except MalformedMessageError as fault:
+            pending.future.set_exception(RemoteBugError(str(fault)))
+
+    def _settle(self, pending: _Pending, message: Msg) -> None:
+        headers = message.headers
+        if headers is not None and headers.get("Status") == "503":
+            fault = UnavailableError.of(pending.contract.owner, detail="nobody serves it")
+            pending.future.set_exception(fault)
+            return
+        line, body = split(message.data)
+        if headers is not None and ERROR_HEADER in headers:
+            pending.future.set_exception(refusals.from_wire(body, pending.contract.errors))
+            return
+        if line.get("n") != len(pending.parts):
+            pending.future.set_exception(RemoteBugError("a piece of an answer got lost"))
+            return
+        pending.parts.append(body)
+        if line.get("k") == "end":
+            pending.future.set_result(b"".join(pending.parts))
+
+    def received(self, envelope: Envelope) -> Call:
+        """Go on with a call that came in: whatever is asked on it has only what is left of its time."""
+        deadline = asyncio.get_running_loop().time() + envelope.left_ms / 1000
+        return Call(self, envelope.principal, envelope.request_id, deadline, envelope.idempotency_key)
+
+    def lose(self) -> None:
+        """Fail what is awaited: the connection is gone, and with it every answer."""
+        for pending in self._pending.values():
+            if not pending.future.done():
+                pending.future.set_exception(UnavailableError.of("nats"))
+        for stream in self._streams.values():
+            stream.put_nowait(None)
+
+
+@asynccontextmanager
+async def open_bus(nats_url: SecretStr, service: str, metrics: Metrics) -> AsyncIterator[Bus]:
+    """Connect as a service, waiting for the server when it is not there yet, and for ever again when it goes away."""
+    bus: Bus | None = None
+
+    async def on_error(fault: Exception) -> None:
+        # A permission violation is always a bug of ours; the health check shows it.
+        if bus is not None and "permissions violation" in str(fault).lower():
+            bus.fault = "permission violation"
+        log.warning("bus.error", fault=type(fault).__name__, text=str(fault)[:200])
+
+    async def on_loss() -> None:
+        if bus is not None and not bus.is_closing:
+            log.warning("bus.lost")
+            bus.lose()
+
+    async def on_return() -> None:
+        log.info("bus.back")
+
+    connection = await nats.connect(
+        nats_url.get_secret_value(),
+        name=service,
+        inbox_prefix=f"_INBOX_{service}".encode(),
+        error_cb=on_error,
+        disconnected_cb=on_loss,
+        reconnected_cb=on_return,
+        max_reconnect_attempts=-1,
+        reconnect_time_wait=0.25,
+        connect_timeout=2,
+        ping_interval=5,
+        max_outstanding_pings=2,
+    )
+    try:
+        bus = Bus(connection, service, metrics)
+        await bus.start()
+        yield bus
+    finally:
+        if bus is not None:
+            bus.is_closing = True
+        await connection.close()

@@ -1,0 +1,1 @@
+"""What services ask one another: one module per owner."""

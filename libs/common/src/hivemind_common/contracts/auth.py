@@ -1,0 +1,148 @@
+"""Who is who. No secret crosses the bus: tokens and keys travel as digests, a password as the digest of one.
+
+The asker makes tokens and keys, shows them to their owner, and hands only their SHA-256 over.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, StringConstraints
+from pydantic_core import PydanticCustomError
+
+from hivemind_common.contracts.health import health_of
+from hivemind_common.contracts.kinds import Instant, Message, Nothing, Rpc
+from hivemind_common.errors import HivemindError, Kind
+from hivemind_common.ids import AccountId, KeyId, SessionId
+from hivemind_common.principal import Principal, Role
+
+Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+"""SHA-256 in hexadecimal."""
+
+
+def _one_at(email: str) -> str:
+    local, _, domain = email.partition("@")
+    if email.count("@") != 1 or not local or not domain or any(sign.isspace() for sign in email):
+        raise PydanticCustomError("malformed", "must be an e-mail address: one @ with something on both sides")
+    return email
+
+
+Username = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{1,63}$")]
+Email = Annotated[str, StringConstraints(max_length=254), AfterValidator(_one_at)]
+Password = Annotated[str, StringConstraints(min_length=12, max_length=256)]
+
+
+class AlreadyRegisteredError(HivemindError):
+    """There is an admin, so the door for the first one is closed for good."""
+
+    code = "already_registered"
+    kind = Kind.CONFLICT
+    words = "an admin is registered already; sign in instead"
+
+
+class InvalidCredentialsError(HivemindError):
+    """The same for a wrong password and for an address that nobody has."""
+
+    code = "invalid_credentials"
+    kind = Kind.UNAUTHENTICATED
+    words = "wrong e-mail address or password"
+
+
+class CredentialRefusedError(HivemindError):
+    """No living account stands behind the digest that was shown; the door says which kind of credential it was."""
+
+    code = "credential_refused"
+    kind = Kind.UNAUTHENTICATED
+    words = "the credential is not valid"
+
+
+class BusyError(HivemindError):
+    """Passwords are checked two at a time, and the line of those who wait is full."""
+
+    code = "unavailable"
+    kind = Kind.UNAVAILABLE
+    words = "too many sign-ins at once; try again shortly"
+
+
+class Account(Message):
+    """An account as it may be shown."""
+
+    id: AccountId
+    username: str
+    email: str
+    role: Role
+
+
+class NewKey(Message):
+    """A key that the asker has made: its id, what of it may be shown, and its digest."""
+
+    id: KeyId
+    prefix: str
+    digest: Digest
+
+
+class RegisterAdmin(Message):
+    """Make the first account."""
+
+    username: Username
+    email: Email
+    password_digest: Digest
+    key: NewKey
+
+
+class SignIn(Message):
+    """Try a password and open a session under the token whose digest this is."""
+
+    email: str
+    password_digest: Digest
+    token_digest: Digest
+    address: str = Field("", max_length=64)
+    user_agent: str = Field("", max_length=400)
+
+
+class SignedIn(Message):
+    """An open session."""
+
+    account: Account
+    expires_at: Instant
+
+
+class CredentialKind(StrEnum):
+    """What a digest is of."""
+
+    SESSION = "session"
+    KEY = "key"
+
+
+class Identify(Message):
+    """Whose credential is this?"""
+
+    kind: CredentialKind
+    digest: Digest
+
+
+class Identity(Message):
+    """The account behind a credential, and the principal that asks under it."""
+
+    principal: Principal
+    email: str
+    session_id: SessionId | None = None
+
+
+class SetupState(Message):
+    """Whether the first admin is there."""
+
+    has_admin: bool
+
+
+AUTH_HEALTH = health_of("auth")
+
+REGISTER_ADMIN = Rpc("auth.v1.admin.register", RegisterAdmin, Account, errors=(AlreadyRegisteredError, BusyError))
+"""Exactly one of any number of racing registrations succeeds."""
+
+GET_SETUP_STATE = Rpc("auth.v1.setup.get", Nothing, SetupState)
+
+SIGN_IN = Rpc("auth.v1.session.open", SignIn, SignedIn, errors=(InvalidCredentialsError, BusyError))
+
+IDENTIFY = Rpc("auth.v1.credential.identify", Identify, Identity, errors=(CredentialRefusedError,))

@@ -1,0 +1,398 @@
+"""Bots: profiles, templates, and the turn of a conversation."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, StringConstraints
+from pydantic_core import PydanticCustomError
+
+from hivemind_common.contracts.health import health_of
+from hivemind_common.contracts.kinds import Instant, Message, Rpc, Stream
+from hivemind_common.contracts.knowledge import Strictness
+from hivemind_common.errors import HivemindError, Kind
+from hivemind_common.ids import AccountId, BotId, ConversationId, MessageId, SnippetId
+
+RESERVED_SLUGS = frozenset({"new"})
+MOST_MONEY = 10**12
+"""A million dollars, in micro-dollars."""
+
+
+def _is_slug(text: str) -> str:
+    if not 3 <= len(text) <= 32:
+        raise PydanticCustomError("too_short" if len(text) < 3 else "too_long", "must be 3 to 32 characters")
+    if not re.fullmatch(r"[a-z0-9-]+", text):
+        raise PydanticCustomError("malformed", "may hold only lowercase letters a-z, digits and hyphens")
+    if text[0] == "-" or text[-1] == "-":
+        raise PydanticCustomError("malformed", "must start and end with a letter or digit")
+    if text in RESERVED_SLUGS:
+        raise PydanticCustomError("reserved", "is reserved; choose another")
+    return text
+
+
+def _is_provider_name(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{1,30}[a-z0-9]", text):
+        raise PydanticCustomError("malformed", "must be the name of a provider")
+    return text
+
+
+def _is_origin(text: str) -> str:
+    if not re.fullmatch(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?", text):
+        raise PydanticCustomError("malformed", "must be an origin such as https://www.example.org, without a path")
+    return text
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise PydanticCustomError("blank", "must not be blank")
+    return text
+
+
+def _no_twins(values: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(values)) != len(values):
+        raise PydanticCustomError("repeated", "must not name the same twice")
+    return values
+
+
+Slug = Annotated[str, AfterValidator(_is_slug)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=80, strip_whitespace=True)]
+Description = Annotated[str, StringConstraints(max_length=500)]
+SystemPrompt = Annotated[str, StringConstraints(min_length=1, max_length=32_000), AfterValidator(_not_blank)]
+ProviderName = Annotated[str, AfterValidator(_is_provider_name)]
+ModelName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Money = Annotated[int, Field(ge=0, le=MOST_MONEY)]
+Rate = Annotated[int, Field(ge=1, le=100_000)]
+
+
+class Tier(StrEnum):
+    """Who may talk to a bot, and through what."""
+
+    PUBLIC = "public"
+    INTERNAL = "internal"
+    RESTRICTED = "restricted"
+
+
+class BotStatus(StrEnum):
+    """Where a bot stands in its life."""
+
+    ACTIVE = "active"
+    PAUSED = "paused"
+    ARCHIVED = "archived"
+
+
+class BotNotFoundError(HivemindError):
+    """There is no such bot, or none that the asker may know of."""
+
+    code = "bot_not_found"
+    kind = Kind.NOT_FOUND
+    words = "there is no such bot"
+
+
+class SlugTakenError(HivemindError):
+    """Another bot, an archived one perhaps, has that slug."""
+
+    code = "slug_taken"
+    kind = Kind.CONFLICT
+
+
+class UnknownTemplateError(HivemindError):
+    """No template has that name."""
+
+    code = "unknown_template"
+    kind = Kind.INVALID
+
+
+class BotPausedError(HivemindError):
+    """The bot is paused; all but chat works."""
+
+    code = "bot_paused"
+    kind = Kind.CONFLICT
+    words = "the bot is paused"
+
+
+class BotNotAllowedError(HivemindError):
+    """A restricted bot answers only those on its list."""
+
+    code = "bot_not_allowed"
+    kind = Kind.FORBIDDEN
+    words = "this bot answers only the people on its list"
+
+
+class ProviderNotLocalError(HivemindError):
+    """A restricted bot may not send anything to a provider outside."""
+
+    code = "provider_not_local"
+    kind = Kind.CONFLICT
+    words = "a restricted bot answers only through a local provider; choose one, or set allow_hosted_provider"
+
+
+class ProviderUnavailableError(HivemindError):
+    """The model did not answer; `facts` has `provider` and `reason`."""
+
+    code = "provider_unavailable"
+    kind = Kind.UNAVAILABLE
+    status = 502
+
+
+class ConversationNotFoundError(HivemindError):
+    """No conversation of the asker with this bot has that id."""
+
+    code = "conversation_not_found"
+    kind = Kind.NOT_FOUND
+    words = "there is no such conversation"
+
+
+class Fallback(Message):
+    """A provider that is tried when the one before it fails."""
+
+    provider: ProviderName
+    model: ModelName
+
+
+class BotSettings(Message):
+    """The members of a bot that its operator sets, with their defaults."""
+
+    description: Description = ""
+    tier: Tier = Tier.INTERNAL
+    provider: ProviderName | None = None
+    model: ModelName | None = None
+    fallbacks: Annotated[tuple[Fallback, ...], Field(max_length=3)] = ()
+    max_output_tokens: Annotated[int, Field(ge=1, le=32_768)] = 1024
+    temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
+    cost_cap_day_micro_usd: Money | None = 5_000_000
+    cost_cap_month_micro_usd: Money | None = 50_000_000
+    rate_limit_per_minute: Rate | None = 60
+    user_rate_limit_per_minute: Rate | None = 20
+    grounding: Literal["grounded", "open"] = "grounded"
+    strictness: Strictness = "normal"
+    knowledge_search_enabled: bool = False
+    channel_reply_mode: Literal["dm_only", "channel_mention", "both"] = "dm_only"
+    allowed_users: Annotated[tuple[AccountId, ...], Field(max_length=1_000)] = ()
+    allowed_origins: Annotated[
+        tuple[Annotated[str, StringConstraints(max_length=300), AfterValidator(_is_origin)], ...],
+        Field(max_length=50),
+        AfterValidator(_no_twins),
+    ] = ()
+    allow_hosted_provider: bool = False
+    retention_days: Annotated[int, Field(ge=1, le=3_650)] | None = 90
+
+
+class BotDraft(BotSettings):
+    """A bot as it is asked for. With a template, whatever is not sent comes from there."""
+
+    slug: Slug
+    template: Annotated[str, StringConstraints(max_length=80)] | None = None
+    name: Name | None = None
+    system_prompt: SystemPrompt | None = None
+
+
+class Effective(Message):
+    """What a turn would use now."""
+
+    provider: str
+    model: str | None
+
+
+class ReadinessNote(Message):
+    """One thing that keeps a bot from being of use."""
+
+    code: str
+    detail: str
+
+
+class Bot(BotSettings):
+    """A bot, whole."""
+
+    id: BotId
+    slug: str
+    name: str
+    system_prompt: str
+    status: BotStatus
+    version: int
+    pinned_version: int | None
+    effective: Effective
+    readiness: tuple[ReadinessNote, ...]
+    snippet_count: int
+    created_at: Instant
+    updated_at: Instant
+
+
+class CreateBot(Message):
+    """Mint a bot. `draft` holds only what was sent, so that a template can fill the rest."""
+
+    draft: BotDraft
+    author: str = ""
+
+
+class BotNamed(Message):
+    """Name a bot."""
+
+    slug: str
+
+
+class BotRef(Message):
+    """What the door needs to know of a bot before it asks somebody else about it."""
+
+    id: BotId
+    slug: str
+
+
+class ListBots(Message):
+    """Ask for a page of bots, by slug; `after` is the last slug of the page before."""
+
+    limit: int = Field(50, ge=1, le=200)
+    after: str | None = None
+    status: BotStatus | None = None
+    tier: Tier | None = None
+    text: Annotated[str, StringConstraints(max_length=200)] | None = None
+
+
+class BotPage(Message):
+    """A page; `more` says whether another follows."""
+
+    items: tuple[Bot, ...]
+    more: bool
+
+
+class TemplateSnippet(Message):
+    """A starter snippet."""
+
+    title: str
+    body: str
+
+
+class Expectation(Message):
+    """What an answer to a golden question must be."""
+
+    snippets: tuple[str, ...] | None = None
+    contains: tuple[str, ...] | None = None
+    not_contains: tuple[str, ...] | None = None
+    cites: bool | None = None
+    refuses: bool | None = None
+
+
+class TemplateQuestion(Message):
+    """A golden question."""
+
+    question: str
+    expect: Expectation
+
+
+class Template(Message):
+    """A bot ready to be minted."""
+
+    slug: str
+    name: str
+    description: str
+    tier: Tier
+    system_prompt: str
+    snippets: tuple[TemplateSnippet, ...]
+    golden_questions: tuple[TemplateQuestion, ...]
+
+
+class ListTemplates(Message):
+    """Ask for all templates."""
+
+
+class TemplateList(Message):
+    """All templates."""
+
+    items: tuple[Template, ...]
+
+
+class TakeTurn(Message):
+    """Say something to a bot."""
+
+    slug: str
+    message: Annotated[str, StringConstraints(min_length=1, max_length=8_000), AfterValidator(_not_blank)]
+    conversation_id: ConversationId | None = None
+    speaker: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
+    """SHA-256 of the speaker's name."""
+
+
+class Citation(Message):
+    """A snippet that an answer rests on. `quote` stands letter for letter in its body."""
+
+    snippet_id: SnippetId
+    title: str
+    quote: str | None
+    verified: bool = True
+
+
+class Usage(Message):
+    """What an answer took."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_micro_usd: int | None = 0
+
+
+class TurnStarted(Message):
+    """The turn is accepted."""
+
+    kind: Literal["start"] = "start"
+    conversation_id: ConversationId | None
+    message_id: MessageId
+    provider: str
+    model: str
+
+
+class TurnDelta(Message):
+    """The next piece of the reply."""
+
+    kind: Literal["delta"] = "delta"
+    text: str
+
+
+class TurnEvent(Message):
+    """Something that happens on the way to an answer: the first is `start`, all others are deltas."""
+
+    event: Annotated[TurnStarted | TurnDelta, Field(discriminator="kind")]
+
+
+class Answer(Message):
+    """An answer, whole, kept already when it is told."""
+
+    conversation_id: ConversationId | None
+    message_id: MessageId
+    reply: str
+    citations: tuple[Citation, ...]
+    provider: str
+    model: str
+    version: int
+    grounded: bool
+    finish_reason: Literal["stop", "length", "cancelled", "refused"]
+    fallback_used: bool
+    usage: Usage
+    created_at: Instant
+
+
+BOTS_HEALTH = health_of("bots")
+
+CREATE_BOT = Rpc("bots.v1.bot.create", CreateBot, Bot, errors=(SlugTakenError, UnknownTemplateError))
+"""All or nothing: the bot, its prompt and the snippets of its template."""
+
+GET_BOT = Rpc("bots.v1.bot.get", BotNamed, Bot, errors=(BotNotFoundError,))
+RESOLVE_BOT = Rpc("bots.v1.bot.resolve", BotNamed, BotRef, errors=(BotNotFoundError,))
+LIST_BOTS = Rpc("bots.v1.bot.list", ListBots, BotPage)
+LIST_TEMPLATES = Rpc("bots.v1.template.list", ListTemplates, TemplateList)
+
+TAKE_TURN = Stream(
+    "bots.v1.turn.take",
+    TakeTurn,
+    TurnEvent,
+    Answer,
+    errors=(
+        BotNotFoundError,
+        BotPausedError,
+        BotNotAllowedError,
+        ProviderNotLocalError,
+        ProviderUnavailableError,
+        ConversationNotFoundError,
+    ),
+    timeout=timedelta(seconds=120),
+)
+"""The deltas together are exactly the reply; the answer comes once it is kept."""

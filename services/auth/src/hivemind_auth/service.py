@@ -1,0 +1,51 @@
+"""The auth service, from top to bottom: what it holds, what it is, what it offers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+
+from hivemind_auth.accounts import Accounts
+from hivemind_auth.passwords import Passwords
+from hivemind_common.bus import open_bus
+from hivemind_common.clock import system_clock
+from hivemind_common.contracts.auth import AUTH_HEALTH, GET_SETUP_STATE, IDENTIFY, REGISTER_ADMIN, SIGN_IN
+from hivemind_common.db import open_database
+from hivemind_common.environment import Environment
+from hivemind_common.health import Health
+from hivemind_common.ids import new_id
+from hivemind_common.ops import ops_site
+from hivemind_common.runtime import Running, Service
+from hivemind_common.telemetry import Metrics
+
+POOL_SIZE = 8
+
+
+@asynccontextmanager
+async def open_auth(environment: Environment) -> AsyncIterator[Running]:
+    """Entered: ready to answer. Left: drained first, closed after."""
+    metrics = Metrics("auth")
+    async with (
+        open_database(environment.needed_database_url, "auth", size=POOL_SIZE) as database,
+        open_bus(environment.needed_nats_url, "auth", metrics) as bus,
+    ):
+        with closing(Passwords()) as passwords:
+            accounts = Accounts(database, passwords, clock=system_clock, new_id=new_id)
+            health = Health(bus, database)
+            async with (
+                bus.serving(GET_SETUP_STATE, accounts.setup_state),
+                bus.serving(REGISTER_ADMIN, accounts.register_admin),
+                bus.serving(SIGN_IN, accounts.sign_in),
+                bus.serving(IDENTIFY, accounts.identify),
+                bus.serving(AUTH_HEALTH, health.tell),
+                ops_site(environment.ops_bind, metrics, health.causes) as ops_port,
+            ):
+                yield Running(ops_port)
+
+
+AUTH = Service(
+    "auth",
+    open_auth,
+    schema="auth",
+    serves=(GET_SETUP_STATE, REGISTER_ADMIN, SIGN_IN, IDENTIFY, AUTH_HEALTH),
+)

@@ -1,0 +1,1 @@
+"""Bots, templates and the turn of a conversation."""

@@ -1,0 +1,1 @@
+"""The only door: HTTP in, calls over the bus out."""

@@ -1,0 +1,148 @@
+"""Bodies: read up to a limit, one JSON value, and nothing in it that was not asked for."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, Final, TypeVar
+
+import orjson
+from aiohttp import web
+from pydantic import BaseModel, ValidationError
+
+from hivemind_common.errors import ValidationFailedError
+from hivemind_gateway.problems import (
+    BadRequestError,
+    MalformedJsonError,
+    PayloadTooLargeError,
+    UnsupportedMediaTypeError,
+    of_validation,
+)
+
+M = TypeVar("M", bound=BaseModel)
+
+MAX_BODY: Final = 1024 * 1024
+MAX_DEPTH: Final = 64
+MAX_DIGITS: Final = 400
+"""A number with more digits than any double has is out of range, whatever it says."""
+
+JSON: Final = "application/json"
+
+
+def check_head(request: web.Request, *, needs_body: bool) -> None:
+    """Judge a body before it is read: 413 by its announced length, 415 by its type, 400 when it is missing."""
+    length = request.content_length
+    if length is not None and length > MAX_BODY:
+        raise PayloadTooLargeError(f"the body may have {MAX_BODY} bytes at most")
+    if not request.can_read_body:
+        if needs_body:
+            raise BadRequestError("a JSON body is needed here")
+        return
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise UnsupportedMediaTypeError("bodies are not read compressed: send it without Content-Encoding")
+    if needs_body and request.content_type != JSON:
+        raise UnsupportedMediaTypeError("send the body with Content-Type: application/json")
+    if needs_body and (request.charset or "utf-8").lower() not in {"utf-8", "utf8"}:
+        raise UnsupportedMediaTypeError("send the body in UTF-8")
+
+
+async def read(request: web.Request) -> bytes:
+    """Read a body; raises `PayloadTooLargeError` as soon as the limit is passed."""
+    pieces = []
+    size = 0
+    async for piece in request.content.iter_any():
+        size += len(piece)
+        if size > MAX_BODY:
+            raise PayloadTooLargeError(f"the body may have {MAX_BODY} bytes at most")
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def parse(body: bytes) -> Any:
+    """Return the one JSON value that the bytes are; raises `MalformedJsonError`.
+
+    A member named twice, NaN, bad UTF-8 and nesting over 64 are malformed. `5.0` is the whole number 5.
+    """
+    try:
+        text = body.decode("utf-8")
+        value = json.loads(
+            text,
+            object_pairs_hook=_unique,
+            parse_constant=_refuse_constant,
+            parse_int=_whole,
+            parse_float=_number,
+        )
+    except UnicodeDecodeError:
+        raise MalformedJsonError("the body is not UTF-8") from None
+    except json.JSONDecodeError as fault:
+        raise MalformedJsonError(
+            f"the body is not JSON: {fault.msg.lower()} at line {fault.lineno}, column {fault.colno}"
+        ) from None
+    except RecursionError:
+        raise MalformedJsonError(f"the body is nested deeper than {MAX_DEPTH} levels") from None
+    return value
+
+
+def validate(model: type[M], value: Any) -> M:
+    """Return the value as a message; raises `ValidationFailedError` with each fault and its place."""
+    _check_texts(value)
+    try:
+        return model.model_validate_json(orjson.dumps(value), strict=True, extra="forbid")
+    except ValidationError as fault:
+        raise of_validation(fault) from None
+    except orjson.JSONEncodeError:
+        raise ValidationFailedError.at("", "too_large", "a number is out of range") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise MalformedJsonError("the body names a member twice")
+    return members
+
+
+def _refuse_constant(name: str) -> Any:
+    raise MalformedJsonError(f"the body holds {name}, which JSON does not know")
+
+
+def _whole(text: str) -> int | float:
+    return int(text) if len(text) <= MAX_DIGITS else math.inf
+
+
+def _number(text: str) -> int | float:
+    number = float(text)
+    return int(number) if number.is_integer() and abs(number) < 2**53 else number
+
+
+def _check_texts(value: Any) -> None:
+    """Refuse nesting over the limit, and what no text column can hold: NUL and lone surrogates; numbers out of range."""
+    faults: list[dict[str, str]] = []
+    waiting: list[tuple[str, Any, int]] = [("", value, 1)]
+    while waiting:
+        path, found, depth = waiting.pop()
+        if isinstance(found, str):
+            fault = _fault_of(found)
+            if fault:
+                faults.append({"path": path, "code": "bad_character", "message": fault})
+        elif isinstance(found, float) and not math.isfinite(found):
+            faults.append({"path": path, "code": "too_large", "message": "is out of range"})
+        elif isinstance(found, (dict, list)):
+            if depth > MAX_DEPTH:
+                raise MalformedJsonError(f"the body is nested deeper than {MAX_DEPTH} levels")
+            for name, member in found.items() if isinstance(found, dict) else enumerate(found):
+                if isinstance(name, str) and _fault_of(name):
+                    faults.append({"path": path, "code": "unknown_member", "message": "has a member that is not known"})
+                    continue
+                waiting.append((f"{path}.{name}" if path else str(name), member, depth + 1))
+    if faults:
+        raise ValidationFailedError.of(faults)
+
+
+def _fault_of(text: str) -> str:
+    if "\0" in text:
+        return "must not hold the character U+0000"
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return "must not hold half of a surrogate pair"
+    return ""

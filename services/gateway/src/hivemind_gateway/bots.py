@@ -1,0 +1,86 @@
+"""Bots and templates."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from hivemind_common.contracts.bots import (
+    CREATE_BOT,
+    GET_BOT,
+    LIST_BOTS,
+    LIST_TEMPLATES,
+    Bot,
+    BotDraft,
+    BotNamed,
+    BotStatus,
+    CreateBot,
+    ListBots,
+    ListTemplates,
+    Template,
+    Tier,
+)
+from hivemind_common.contracts.kinds import Message
+from hivemind_gateway import cursors
+from hivemind_gateway.routing import Access, Reply, Request, Routes, created, place_of
+
+routes = Routes()
+
+
+class BotQuery(BaseModel):
+    """Which bots to list."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    limit: Annotated[int, Field(ge=1, le=200)] = 50
+    cursor: str | None = None
+    status: BotStatus | None = None
+    tier: Tier | None = None
+    q: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
+
+
+class BotList(Message):
+    """A page of bots."""
+
+    items: tuple[Bot, ...]
+    next: str | None
+
+
+class TemplatePage(Message):
+    """All templates."""
+
+    items: tuple[Template, ...]
+    next: str | None = None
+
+
+@routes.post("/api/v1/bots", access=Access.BOTS_WRITE)
+async def create_bot(request: Request, body: BotDraft) -> Reply:
+    """Mint a bot, blank or from a template."""
+    bot = await request.call.ask_raw(CREATE_BOT, CreateBot(draft=body))
+    return created(bot, at=f"/api/v1/bots/{body.slug}")
+
+
+@routes.get("/api/v1/bots", access=Access.BOTS_READ)
+async def list_bots(request: Request, query: BotQuery) -> Reply:
+    """List bots by slug."""
+    scope = f"/api/v1/bots?status={query.status}&tier={query.tier}&q={query.q}"
+    wanted = ListBots(
+        limit=query.limit, after=place_of(scope, query.cursor), status=query.status, tier=query.tier, text=query.q
+    )
+    page = await request.call.ask(LIST_BOTS, wanted)
+    following = cursors.write(scope, page.items[-1].slug) if page.more else None
+    return Reply(BotList(items=page.items, next=following))
+
+
+@routes.get("/api/v1/bots/{slug}", access=Access.BOTS_READ)
+async def show_bot(request: Request) -> Reply:
+    """Show a bot."""
+    return Reply(await request.call.ask_raw(GET_BOT, BotNamed(slug=request.slug)))
+
+
+@routes.get("/api/v1/templates", access=Access.BOTS_READ)
+async def list_templates(request: Request) -> Reply:
+    """List the templates."""
+    found = await request.call.ask(LIST_TEMPLATES, ListTemplates())
+    return Reply(TemplatePage(items=found.items))

@@ -1,0 +1,144 @@
+"""Talking to a bot: one JSON answer, or events as they come."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Annotated, Final
+from uuid import UUID
+
+import orjson
+from aiohttp import web
+from pydantic import AfterValidator, StringConstraints
+
+from hivemind_common.bus import Incoming
+from hivemind_common.contracts.bots import TAKE_TURN, Answer, TakeTurn, TurnDelta, TurnEvent, TurnStarted
+from hivemind_common.contracts.kinds import Message
+from hivemind_common.errors import HivemindError
+from hivemind_common.ids import ConversationId
+from hivemind_common.secrets import digest
+from hivemind_common.telemetry import get_logger
+from hivemind_gateway.problems import NotAcceptableError, bug_document, document
+from hivemind_gateway.routing import Access, Reply, Request, Routes
+from hivemind_gateway.texts import not_blank
+
+routes = Routes()
+
+TURN_TIMEOUT: Final = timedelta(seconds=120)
+HEARTBEAT_SECONDS: Final = 10
+EVENTS: Final = "text/event-stream"
+
+log = get_logger()
+
+
+class ChatForm(Message):
+    """What is said to a bot. `speaker` names who speaks when one key serves many people; it is kept hashed."""
+
+    message: Annotated[str, StringConstraints(min_length=1, max_length=8_000), AfterValidator(not_blank)]
+    conversation_id: UUID | None = None
+    speaker: Annotated[str, StringConstraints(min_length=1, max_length=128)] | None = None
+
+
+@routes.post("/api/v1/bots/{slug}/chat", access=Access.CHAT, timeout=TURN_TIMEOUT)
+async def chat(request: Request, body: ChatForm) -> Reply | web.StreamResponse:
+    """Say something to a bot."""
+    streams = wants_events(request.http.headers.getall("Accept", []))
+    turn = TakeTurn(
+        slug=request.slug,
+        message=body.message,
+        conversation_id=ConversationId(body.conversation_id) if body.conversation_id is not None else None,
+        speaker=digest(body.speaker).hex() if body.speaker is not None else None,
+    )
+    async with request.call.open(TAKE_TURN, turn) as incoming:
+        if streams:
+            return await _stream(request, incoming)
+        async for _ in incoming:
+            pass
+        return Reply(incoming.answer)
+
+
+def wants_events(accept: list[str]) -> bool:
+    """Whether events are asked for rather than JSON; raises `NotAcceptableError` for neither.
+
+    Of two types that are equally welcome the first one counts.
+    """
+    ranges = [part.strip() for value in accept for part in value.split(",") if part.strip()]
+    if not ranges:
+        return False
+    best, best_quality = None, 0.0
+    for part in ranges:
+        name, *parameters = (piece.strip() for piece in part.lower().split(";"))
+        quality = 1.0
+        for parameter in parameters:
+            if parameter.startswith("q="):
+                try:
+                    quality = float(parameter[2:])
+                except ValueError:
+                    quality = 0.0
+        if name in {EVENTS, "application/json", "application/*", "*/*"} and quality > best_quality:
+            best, best_quality = name, quality
+    if best is None:
+        raise NotAcceptableError
+    return best == EVENTS
+
+
+async def _stream(request: Request, incoming: Incoming[TurnEvent, Answer]) -> web.StreamResponse:
+    events = aiter(incoming)
+    # Whatever is refused before the first event is an ordinary problem answer.
+    first = (await anext(events)).event
+    if not isinstance(first, TurnStarted):
+        raise TypeError("a turn begins with its start")
+    response = web.StreamResponse(
+        headers={"Content-Type": EVENTS, "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    )
+    await response.prepare(request.http)
+    writer = EventWriter(response, str(first.message_id))
+    async with writer.heartbeats():
+        try:
+            await writer.write("start", first.model_dump_json(exclude={"kind"}).encode())
+            async for item in events:
+                if isinstance(item.event, TurnDelta):
+                    await writer.write("delta", orjson.dumps({"text": item.event.text}))
+            await writer.write("done", incoming.answer.model_dump_json().encode())
+        except ConnectionResetError:
+            log.info("chat.left", bot=request.slug)
+        except HivemindError as refusal:
+            await writer.write("error", orjson.dumps(document(refusal, request.call.request_id), default=str))
+        except Exception as fault:
+            log.error("http.bug", exc_info=fault)
+            await writer.write("error", orjson.dumps(bug_document(request.call.request_id)))
+    return response
+
+
+class EventWriter:
+    """Writes server-sent events, numbered, with a comment now and then so that nobody takes silence for an end."""
+
+    def __init__(self, response: web.StreamResponse, stream_id: str) -> None:
+        self._response = response
+        self._stream_id = stream_id
+        self._count = 0
+        self._lock = asyncio.Lock()
+
+    async def write(self, event: str, data: bytes) -> None:
+        """Write one event; `data` is JSON, so it holds no line break."""
+        head = f"id: {self._stream_id}.{self._count}\nevent: {event}\ndata: ".encode()
+        self._count += 1
+        async with self._lock:
+            await self._response.write(head + data + b"\n\n")
+
+    @asynccontextmanager
+    async def heartbeats(self) -> AsyncIterator[None]:
+        """Beat while the block runs."""
+        task = asyncio.create_task(self._beat())
+        try:
+            yield
+        finally:
+            task.cancel()
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+            async with self._lock:
+                await self._response.write(b": hb\n\n")

@@ -1,0 +1,37 @@
+"""Cursors of lists: the place behind the last item, bound to the list that it was handed out by."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from typing import Final
+
+from hivemind_common.errors import InvalidCursorError
+
+_CHECK: Final = 8
+_MOST: Final = 400
+
+
+def write(scope: str, place: str) -> str:
+    """Return the cursor for what comes after `place`; `scope` is the list's path with its filters."""
+    return base64.urlsafe_b64encode(_check(scope, place) + place.encode()).rstrip(b"=").decode()
+
+
+def read(scope: str, cursor: str) -> str:
+    """Return the place; raises `InvalidCursorError` for one of another list, or of none."""
+    if len(cursor) > _MOST or not cursor.isascii():
+        raise InvalidCursorError
+    try:
+        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        place = raw[_CHECK:].decode()
+    except (binascii.Error, UnicodeDecodeError):
+        raise InvalidCursorError from None
+    # Compared as written, so that no second spelling of a cursor passes.
+    if write(scope, place) != cursor:
+        raise InvalidCursorError
+    return place
+
+
+def _check(scope: str, place: str) -> bytes:
+    return hashlib.blake2b(f"{scope}\n{place}".encode(), digest_size=_CHECK).digest()

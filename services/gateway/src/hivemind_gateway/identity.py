@@ -1,0 +1,117 @@
+"""Who asks: credentials in, a principal out. Verified identities are kept for a second and no longer."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from dataclasses import dataclass
+from typing import Final
+
+from aiohttp import web
+
+from hivemind_common.bus import Call
+from hivemind_common.contracts.auth import IDENTIFY, CredentialKind, CredentialRefusedError, Identify, Identity
+from hivemind_common.environment import Environment
+from hivemind_common.principal import BREAK_GLASS
+from hivemind_common.secrets import digest
+from hivemind_gateway.problems import (
+    AmbiguousCredentialsError,
+    InvalidApiKeyError,
+    InvalidSessionError,
+    MissingApiKeyError,
+)
+
+COOKIE: Final = "hm_session"
+KEPT_SECONDS: Final = 1.0
+"""So a revoked key dies everywhere within a second, with no message having to arrive."""
+
+MOST_KEPT: Final = 10_000
+LONGEST_CREDENTIAL: Final = 1_024
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, and by which credential."""
+
+    identity: Identity
+    by: str
+    """`session`, `api_key` or `break_glass`."""
+    drops_cookie: bool = False
+    """A dead session stood beside the credential; its cookie is cleared."""
+
+
+class Identities:
+    """Asks auth about credentials: once a second for each, however many requests show it."""
+
+    def __init__(self, environment: Environment) -> None:
+        key = environment.admin_api_key
+        self._break_glass = key.get_secret_value().encode() if key is not None else None
+        self._reads_sessions = not environment.forward_auth
+        self._kept: dict[str, tuple[float, Identity]] = {}
+        self._asking: dict[str, asyncio.Task[Identity]] = {}
+
+    async def identify(self, request: web.Request, call: Call) -> Caller:
+        """Return who asks; raises one of the 401s, or `AmbiguousCredentialsError`."""
+        callers = [await self._by_token(token, call, bearer=bearer) for token, bearer in _tokens_of(request)]
+        session = request.cookies.get(COOKIE) if self._reads_sessions else None
+        is_dead = False
+        if session:
+            try:
+                identity = await self._ask(CredentialKind.SESSION, session, call)
+                callers.append(Caller(identity, "session"))
+            except CredentialRefusedError:
+                is_dead = True
+        if not callers:
+            raise InvalidSessionError if is_dead else MissingApiKeyError
+        if len({(caller.identity.principal.id, caller.by == "break_glass") for caller in callers}) > 1:
+            raise AmbiguousCredentialsError
+        return Caller(callers[0].identity, callers[0].by, drops_cookie=is_dead)
+
+    async def _by_token(self, token: str, call: Call, *, bearer: bool) -> Caller:
+        if (
+            bearer
+            and self._break_glass is not None
+            and hmac.compare_digest(token.encode("utf-8", "surrogatepass"), self._break_glass)
+        ):
+            return Caller(Identity(principal=BREAK_GLASS, email=""), "break_glass")
+        try:
+            return Caller(await self._ask(CredentialKind.KEY, token, call), "api_key")
+        except CredentialRefusedError:
+            raise InvalidApiKeyError from None
+
+    async def _ask(self, kind: CredentialKind, secret: str, call: Call) -> Identity:
+        if len(secret) > LONGEST_CREDENTIAL:
+            raise CredentialRefusedError
+        hashed = digest(secret).hex()
+        name = f"{kind}:{hashed}"
+        loop = asyncio.get_running_loop()
+        kept = self._kept.get(name)
+        if kept is not None and kept[0] > loop.time():
+            return kept[1]
+        task = self._asking.get(name)
+        if task is None:
+            # The second counts from before the question: what was true then may have ended since.
+            until = loop.time() + KEPT_SECONDS
+            task = asyncio.create_task(self._verify(name, Identify(kind=kind, digest=hashed), call, until))
+            self._asking[name] = task
+            task.add_done_callback(lambda _: self._asking.pop(name, None))
+        return await asyncio.shield(task)
+
+    async def _verify(self, name: str, question: Identify, call: Call, until: float) -> Identity:
+        identity = await call.as_service().ask(IDENTIFY, question)
+        if len(self._kept) >= MOST_KEPT:
+            now = asyncio.get_running_loop().time()
+            self._kept = {key: value for key, value in self._kept.items() if value[0] > now}
+        if len(self._kept) < MOST_KEPT:
+            self._kept[name] = (until, identity)
+        return identity
+
+
+def _tokens_of(request: web.Request) -> list[tuple[str, bool]]:
+    """Return the keys and tokens of a request, each with whether it is a bearer token."""
+    tokens = [(value.strip(), False) for value in request.headers.getall("X-API-Key", [])]
+    for value in request.headers.getall("Authorization", []):
+        scheme, _, token = value.strip().partition(" ")
+        if scheme.lower() == "bearer":
+            tokens.append((token.strip(), True))
+    return [(token, bearer) for token, bearer in tokens if token]

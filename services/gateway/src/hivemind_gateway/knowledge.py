@@ -1,0 +1,108 @@
+"""Snippets of a bot, and finding them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from hivemind_common.contracts.bots import BotRef
+from hivemind_common.contracts.kinds import Message
+from hivemind_common.contracts.knowledge import (
+    ADD_SNIPPET,
+    GET_SNIPPET,
+    LIST_SNIPPETS,
+    REMOVE_SNIPPET,
+    SEARCH_SNIPPETS,
+    AddSnippet,
+    ListSnippets,
+    SearchHit,
+    SearchSnippets,
+    Snippet,
+    SnippetDraft,
+    SnippetNotFoundError,
+    SnippetOf,
+)
+from hivemind_common.errors import InvalidCursorError
+from hivemind_common.ids import SnippetId
+from hivemind_gateway import cursors
+from hivemind_gateway.routing import Access, Reply, Request, Routes, created, place_of
+
+routes = Routes()
+
+
+class PageQuery(BaseModel):
+    """Which part of a list."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    limit: Annotated[int, Field(ge=1, le=200)] = 50
+    cursor: str | None = None
+
+
+class SearchQuery(BaseModel):
+    """What to find."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    q: Annotated[str, StringConstraints(min_length=1, max_length=1_000)]
+    limit: Annotated[int, Field(ge=1, le=50)] = 10
+
+
+class SnippetList(Message):
+    """A page of snippets."""
+
+    items: tuple[Snippet, ...]
+    next: str | None
+
+
+class HitList(Message):
+    """What was found."""
+
+    items: tuple[SearchHit, ...]
+    next: str | None = None
+
+
+@routes.post("/api/v1/bots/{slug}/knowledge", access=Access.KNOWLEDGE_WRITE)
+async def add_snippet(request: Request, bot: BotRef, body: SnippetDraft) -> Reply:
+    """Teach a bot one thing; its first snippet also turns its knowledge search on."""
+    snippet = await request.call.ask(ADD_SNIPPET, AddSnippet(bot_id=bot.id, draft=body))
+    return created(snippet, at=f"/api/v1/bots/{bot.slug}/knowledge/{snippet.id}")
+
+
+@routes.get("/api/v1/bots/{slug}/knowledge", access=Access.KNOWLEDGE_READ)
+async def list_snippets(request: Request, bot: BotRef, query: PageQuery) -> Reply:
+    """List what a bot was taught, newest first."""
+    scope = f"/api/v1/bots/{bot.id}/knowledge"
+    place = place_of(scope, query.cursor)
+    try:
+        after = SnippetId(UUID(place)) if place is not None else None
+    except ValueError:
+        raise InvalidCursorError from None
+    page = await request.call.ask(LIST_SNIPPETS, ListSnippets(bot_id=bot.id, limit=query.limit, after=after))
+    following = cursors.write(scope, str(page.items[-1].id)) if page.more else None
+    return Reply(SnippetList(items=page.items, next=following))
+
+
+@routes.get("/api/v1/bots/{slug}/knowledge/search", access=Access.KNOWLEDGE_READ)
+async def search(request: Request, bot: BotRef, query: SearchQuery) -> Reply:
+    """Find snippets."""
+    wanted = SearchSnippets(bot_id=bot.id, query=query.q, limit=query.limit)
+    found = await request.call.ask(SEARCH_SNIPPETS, wanted)
+    return Reply(HitList(items=found.items))
+
+
+@routes.get("/api/v1/bots/{slug}/knowledge/{id}", access=Access.KNOWLEDGE_READ)
+async def show_snippet(request: Request, bot: BotRef) -> Reply:
+    """Show one snippet."""
+    snippet_id = SnippetId(request.path_id("id", SnippetNotFoundError))
+    return Reply(await request.call.ask_raw(GET_SNIPPET, SnippetOf(bot_id=bot.id, snippet_id=snippet_id)))
+
+
+@routes.delete("/api/v1/bots/{slug}/knowledge/{id}", access=Access.KNOWLEDGE_WRITE)
+async def remove_snippet(request: Request, bot: BotRef) -> Reply:
+    """Forget one snippet."""
+    snippet_id = SnippetId(request.path_id("id", SnippetNotFoundError))
+    await request.call.ask(REMOVE_SNIPPET, SnippetOf(bot_id=bot.id, snippet_id=snippet_id))
+    return Reply(None, 204)

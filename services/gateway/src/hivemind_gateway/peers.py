@@ -1,0 +1,122 @@
+"""Where a request comes from: the peer, and what a trusted proxy says about whom it speaks for."""
+
+from __future__ import annotations
+
+import ipaddress
+from ipaddress import IPv4Address, IPv6Address
+from typing import Final
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from hivemind_common.environment import Environment, Network
+
+Address = IPv4Address | IPv6Address
+
+FORWARDING_HEADERS: Final = (
+    "Forwarded",
+    "Via",
+    "X-Forwarded-For",
+    "X-Forwarded-Host",
+    "X-Forwarded-Proto",
+    "X-Forwarded-Server",
+    "X-Real-IP",
+)
+
+
+def peer_of(request: web.Request) -> Address | None:
+    """Return the address at the other end of the connection."""
+    transport = request.transport
+    name = transport.get_extra_info("peername") if transport is not None else None
+    return _address(name[0]) if name else None
+
+
+def _address(text: str) -> Address | None:
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address
+
+
+def is_in(address: Address | None, networks: tuple[Network, ...]) -> bool:
+    """Whether an address lies in one of the networks."""
+    return address is not None and any(address in network for network in networks)
+
+
+def client_of(request: web.Request, environment: Environment) -> str:
+    """Return the address of the person: the peer's, or the one that a trusted proxy names."""
+    peer = peer_of(request)
+    if is_in(peer, environment.trusted_proxies):
+        # From the right: what our own proxies added can be believed, what stands before them cannot.
+        named = request.headers.getall("X-Forwarded-For", [])
+        for part in reversed([part.strip() for value in named for part in value.split(",")]):
+            address = _address(part)
+            if address is None:
+                break
+            if not is_in(address, environment.trusted_proxies):
+                return str(address)
+        real = _address(request.headers.get("X-Real-IP", "").strip())
+        if real is not None:
+            return str(real)
+    return str(peer or "unknown")
+
+
+def is_outer_https(request: web.Request, environment: Environment) -> bool:
+    """Whether the browser speaks https to us, or to the proxy before us."""
+    if (environment.public_url or "").startswith("https://"):
+        return True
+    if is_in(peer_of(request), environment.trusted_proxies):
+        return request.headers.get("X-Forwarded-Proto", "").strip().lower() == "https"
+    return False
+
+
+def host_of(request: web.Request) -> tuple[str, int | None]:
+    """Return the name and the port that the Host header says."""
+    try:
+        parts = urlsplit(f"//{request.headers.get('Host', '')}")
+        return (parts.hostname or "").lower(), parts.port
+    except ValueError:
+        return "", None
+
+
+def is_loopback_name(name: str) -> bool:
+    """Whether a host name can mean nothing but this machine."""
+    address = _address(name)
+    return name == "localhost" or (address is not None and address.is_loopback)
+
+
+def is_from_here(request: web.Request) -> bool:
+    """Whether somebody at this machine asks: a loopback peer, a loopback Host, and no proxy between.
+
+    The Host is looked at because a page of a stranger can make a browser here ask under a name of its own.
+    """
+    peer = peer_of(request)
+    if peer is None or not peer.is_loopback or any(header in request.headers for header in FORWARDING_HEADERS):
+        return False
+    return len(request.headers.getall("Host", [])) == 1 and is_loopback_name(host_of(request)[0])
+
+
+def is_same_origin(request: web.Request, environment: Environment) -> bool:
+    """Whether no page of another origin made the request (the rule of Go's `http.CrossOriginProtection`).
+
+    Neither header means that no browser made it: each sends `Origin` with unsafe methods. The request's own Host
+    proves nothing but the port.
+    """
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None:
+        return site in {"same-origin", "none"}
+    origin = request.headers.get("Origin")
+    if origin is None:
+        return True
+    if origin.lower() == environment.public_url:
+        return True
+    try:
+        parts = urlsplit(origin.lower())
+        port = parts.port
+    except ValueError:
+        return False
+    if parts.scheme != "http" or parts.path or parts.query or not is_loopback_name(parts.hostname or ""):
+        return False
+    return (port or 80) == (host_of(request)[1] or 80)

@@ -1,0 +1,295 @@
+"""The table of routes, and the one way that a request takes through the door."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import Enum
+from typing import Any, Final, TypeVar, get_type_hints
+from uuid import UUID
+
+from aiohttp import web
+from pydantic import BaseModel, ValidationError
+
+from hivemind_common.bus import Bus, Call
+from hivemind_common.contracts.bots import RESOLVE_BOT, BotNamed, BotRef
+from hivemind_common.contracts.kinds import Message
+from hivemind_common.environment import Environment
+from hivemind_common.errors import HivemindError, ValidationFailedError
+from hivemind_common.principal import ANONYMOUS, Principal
+from hivemind_common.telemetry import REQUEST_ID
+from hivemind_gateway import bodies, cursors
+from hivemind_gateway.identity import COOKIE, Caller, Identities
+from hivemind_gateway.peers import is_same_origin
+from hivemind_gateway.problems import CsrfError, InsufficientScopeError, NotFoundError, joined, of_validation
+
+E = TypeVar("E", bound=HivemindError)
+
+EDGE_TIMEOUT: Final = timedelta(seconds=10)
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class Access(Enum):
+    """Who may use a route: anybody, whoever is signed in, or whoever holds a scope."""
+
+    OPEN = "open"
+    SIGNED_IN = "signed in"
+    CHAT = "chat"
+    BOTS_READ = "bots:read"
+    BOTS_WRITE = "bots:write"
+    KNOWLEDGE_READ = "knowledge:read"
+    KNOWLEDGE_WRITE = "knowledge:write"
+
+    @property
+    def scope(self) -> str | None:
+        """The scope that is needed; None where none is."""
+        return None if self in {Access.OPEN, Access.SIGNED_IN} else self.value
+
+
+@dataclass(frozen=True)
+class Door:
+    """What all requests share."""
+
+    environment: Environment
+    bus: Bus
+    identities: Identities
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request on its way to a handler: who asks is known, and what was sent is judged."""
+
+    http: web.Request
+    door: Door
+    call: Call
+    caller: Caller | None
+
+    @property
+    def principal(self) -> Principal:
+        """Who asks."""
+        return self.caller.identity.principal if self.caller is not None else ANONYMOUS
+
+    @property
+    def slug(self) -> str:
+        """The bot that the path names."""
+        return self.http.match_info["slug"]
+
+    def path_id(self, name: str, missing: type[HivemindError]) -> UUID:
+        """Return an id of the path; one of a wrong form names nothing, so it is not found."""
+        text = self.http.match_info[name]
+        try:
+            found = UUID(text)
+        except ValueError:
+            raise missing from None
+        if str(found) != text:
+            raise missing
+        return found
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a handler answers: a message, or its JSON as another service wrote it."""
+
+    body: Message | bytes | None
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def render(self) -> web.Response:
+        """Write it."""
+        if self.body is None:
+            return web.Response(status=self.status, headers=self.headers)
+        body = self.body if isinstance(self.body, bytes) else self.body.model_dump_json().encode()
+        return web.Response(body=body, status=self.status, content_type="application/json", headers=self.headers)
+
+
+def created(body: Message | bytes, *, at: str) -> Reply:
+    """Answer that something was made, and where it is."""
+    return Reply(body, 201, {"Location": at})
+
+
+Handler = Callable[..., Awaitable[Reply | web.StreamResponse]]
+
+
+@dataclass(frozen=True)
+class Route:
+    """One row of the table."""
+
+    method: str
+    path: str
+    access: Access
+    handler: Handler
+    body: type[BaseModel] | None
+    query: type[BaseModel] | None
+    wants_bot: bool
+    is_lenient: bool
+    """The handler judges the parsed body itself, because something else is refused first."""
+    checks_origin: bool
+    timeout: timedelta
+
+
+class Routes:
+    """Collects the table. What a handler takes beside the request says what is read: `body`, `query`, `bot`."""
+
+    def __init__(self) -> None:
+        self.rows: list[Route] = []
+
+    def get(self, path: str, *, access: Access) -> Callable[[Handler], Handler]:
+        """Answer GET, and HEAD with it."""
+        return self._add("GET", path, access)
+
+    def post(
+        self,
+        path: str,
+        *,
+        access: Access,
+        is_lenient: bool = False,
+        checks_origin: bool = False,
+        timeout: timedelta = EDGE_TIMEOUT,
+    ) -> Callable[[Handler], Handler]:
+        """Answer POST."""
+        return self._add("POST", path, access, is_lenient=is_lenient, checks_origin=checks_origin, timeout=timeout)
+
+    def delete(self, path: str, *, access: Access) -> Callable[[Handler], Handler]:
+        """Answer DELETE."""
+        return self._add("DELETE", path, access)
+
+    def _add(
+        self,
+        method: str,
+        path: str,
+        access: Access,
+        *,
+        is_lenient: bool = False,
+        checks_origin: bool = False,
+        timeout: timedelta = EDGE_TIMEOUT,
+    ) -> Callable[[Handler], Handler]:
+        def add(handler: Handler) -> Handler:
+            hints = get_type_hints(handler)
+            taken = set(inspect.signature(handler).parameters)
+            self.rows.append(
+                Route(
+                    method,
+                    path,
+                    access,
+                    handler,
+                    body=hints["body"] if "body" in taken and not is_lenient else None,
+                    query=hints.get("query"),
+                    wants_bot="bot" in taken,
+                    is_lenient=is_lenient,
+                    checks_origin=checks_origin,
+                    timeout=timeout,
+                )
+            )
+            return handler
+
+        return add
+
+
+def mount(router: web.UrlDispatcher, door: Door, rows: list[Route]) -> None:
+    """Put the table into a router; each path also answers OPTIONS."""
+    by_path: dict[str, list[Route]] = {}
+    for row in rows:
+        by_path.setdefault(row.path, []).append(row)
+    for path, found in by_path.items():
+        resource = router.add_resource(path)
+        methods = (
+            {row.method for row in found} | {"OPTIONS"} | ({"HEAD"} if any(r.method == "GET" for r in found) else set())
+        )
+        for row in found:
+            handler = _handler(door, row)
+            resource.add_route(row.method, handler)
+            if row.method == "GET":
+                resource.add_route("HEAD", handler)
+        resource.add_route("OPTIONS", _options(joined(methods)))
+
+
+def _options(allow: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def tell(_request: web.Request) -> web.StreamResponse:
+        return web.Response(status=204, headers={"Allow": allow})
+
+    return tell
+
+
+def _handler(door: Door, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def handle(http: web.Request) -> web.StreamResponse:
+        call = door.bus.call(ANONYMOUS, timeout=route.timeout, request_id=REQUEST_ID.get() or "")
+        caller = None
+        # The order of refusals: 401, 413 and 415, 403, 404, 400 and 422; what comes after is the handler's.
+        if route.access is not Access.OPEN:
+            caller = await door.identities.identify(http, call)
+            call = door.bus.call(caller.identity.principal, timeout=route.timeout, request_id=call.request_id)
+        bodies.check_head(http, needs_body=route.body is not None or route.is_lenient)
+        _check_rights(door, route, http, caller)
+        request = Request(http, door, call, caller)
+        content = await bodies.read(http) if http.can_read_body else b""
+        response = await _answer(route, request, content)
+        if caller is not None and caller.drops_cookie:
+            response.del_cookie(COOKIE, path="/")
+        return response
+
+    return handle
+
+
+def _check_rights(door: Door, route: Route, http: web.Request, caller: Caller | None) -> None:
+    is_browser_like = caller is not None and caller.by == "session" and http.method not in SAFE_METHODS
+    if (is_browser_like or route.checks_origin) and not is_same_origin(http, door.environment):
+        raise CsrfError
+    scope = route.access.scope
+    if scope is not None and (caller is None or not caller.identity.principal.may(scope)):
+        raise InsufficientScopeError(f"this needs the scope {scope}", facts={"scope": scope})
+
+
+async def _answer(route: Route, request: Request, content: bytes) -> web.StreamResponse:
+    given: dict[str, Any] = {}
+    if route.wants_bot:
+        given["bot"] = await request.call.ask(RESOLVE_BOT, BotNamed(slug=request.slug))
+    try:
+        if route.body is not None:
+            given["body"] = bodies.validate(route.body, bodies.parse(content))
+        elif route.is_lenient:
+            given["body"] = bodies.parse(content)
+        query = _read_query(route, request.http)
+        if query is not None:
+            given["query"] = query
+    except HivemindError:
+        # A bot that is not there goes before a body that is wrong; looked for only now, when it matters.
+        if "slug" in request.http.match_info and not route.wants_bot:
+            await request.call.ask(RESOLVE_BOT, BotNamed(slug=request.slug))
+        raise
+    reply = await route.handler(request, **given)
+    return reply.render() if isinstance(reply, Reply) else reply
+
+
+def _read_query(route: Route, http: web.Request) -> BaseModel | None:
+    names = [name for name, _ in http.query.items()]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValidationFailedError.at(f"query.{name}", "repeated", "must be given once")
+        if "\0" in http.query[name] or not _is_text(http.query[name]):
+            raise ValidationFailedError.at(f"query.{name}", "bad_character", "holds a character that is not allowed")
+    if route.query is None:
+        if names:
+            raise ValidationFailedError.at(f"query.{names[0]}", "unknown_member", "is not known here")
+        return None
+    try:
+        return route.query.model_validate_strings(dict(http.query), extra="forbid")
+    except ValidationError as fault:
+        raise of_validation(fault, "query") from None
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def place_of(scope: str, cursor: str | None) -> str | None:
+    """Return the place that a cursor names, or None where a list begins."""
+    return cursors.read(scope, cursor) if cursor is not None else None
+
+
+__all__ = ["Access", "BotRef", "Door", "NotFoundError", "Reply", "Request", "Route", "Routes", "created", "mount"]

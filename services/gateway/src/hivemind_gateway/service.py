@@ -1,0 +1,85 @@
+"""The gateway, from top to bottom: what it holds, what it is, what it offers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from aiohttp import web
+
+from hivemind_common.bus import open_bus
+from hivemind_common.contracts.auth import AUTH_HEALTH, GET_SETUP_STATE, IDENTIFY, REGISTER_ADMIN, SIGN_IN
+from hivemind_common.contracts.bots import (
+    BOTS_HEALTH,
+    CREATE_BOT,
+    GET_BOT,
+    LIST_BOTS,
+    LIST_TEMPLATES,
+    RESOLVE_BOT,
+    TAKE_TURN,
+)
+from hivemind_common.contracts.knowledge import (
+    ADD_SNIPPET,
+    GET_SNIPPET,
+    KNOWLEDGE_HEALTH,
+    LIST_SNIPPETS,
+    REMOVE_SNIPPET,
+    SEARCH_SNIPPETS,
+)
+from hivemind_common.environment import Environment
+from hivemind_common.health import Health
+from hivemind_common.ops import listening, ops_site
+from hivemind_common.runtime import Running, Service
+from hivemind_common.telemetry import Metrics
+from hivemind_gateway import accounts, bots, chat, health, knowledge
+from hivemind_gateway.edge import Edge, add_headers
+from hivemind_gateway.identity import Identities
+from hivemind_gateway.routing import Door, Route, mount
+
+ROUTES: Final[tuple[Route, ...]] = tuple(
+    row for module in (accounts, bots, knowledge, chat, health) for row in module.routes.rows
+)
+"""The table: every path, who may use it, and what it takes."""
+
+
+@asynccontextmanager
+async def open_gateway(environment: Environment) -> AsyncIterator[Running]:
+    """Entered: ready to answer. Left: drained first, closed after."""
+    metrics = Metrics("gateway")
+    async with open_bus(environment.needed_nats_url, "gateway", metrics) as bus:
+        door = Door(environment, bus, Identities(environment))
+        application = web.Application(middlewares=[Edge(environment, metrics).pass_through])
+        application.on_response_prepare.append(add_headers)
+        mount(application.router, door, list(ROUTES))
+        async with (
+            ops_site(environment.ops_bind, metrics, Health(bus).causes) as ops_port,
+            listening(application, environment.bind, variable="HIVEMIND_BIND") as http_port,
+        ):
+            yield Running(ops_port, http_port)
+
+
+GATEWAY = Service(
+    "gateway",
+    open_gateway,
+    calls=(
+        AUTH_HEALTH,
+        GET_SETUP_STATE,
+        IDENTIFY,
+        REGISTER_ADMIN,
+        SIGN_IN,
+        BOTS_HEALTH,
+        CREATE_BOT,
+        GET_BOT,
+        LIST_BOTS,
+        LIST_TEMPLATES,
+        RESOLVE_BOT,
+        TAKE_TURN,
+        ADD_SNIPPET,
+        GET_SNIPPET,
+        KNOWLEDGE_HEALTH,
+        LIST_SNIPPETS,
+        REMOVE_SNIPPET,
+        SEARCH_SNIPPETS,
+    ),
+)

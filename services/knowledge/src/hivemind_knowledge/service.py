@@ -1,0 +1,67 @@
+"""The knowledge service, from top to bottom: what it holds, what it is, what it offers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from hivemind_common.bus import open_bus
+from hivemind_common.clock import system_clock
+from hivemind_common.contracts.knowledge import (
+    ADD_SNIPPET,
+    FIND_PASSAGES,
+    GET_SNIPPET,
+    KNOWLEDGE_HEALTH,
+    LIST_SNIPPETS,
+    REMOVE_SNIPPET,
+    SEARCH_SNIPPETS,
+)
+from hivemind_common.db import open_database
+from hivemind_common.environment import Environment
+from hivemind_common.health import Health
+from hivemind_common.ids import new_id
+from hivemind_common.ops import ops_site
+from hivemind_common.runtime import Running, Service
+from hivemind_common.telemetry import Metrics
+from hivemind_knowledge.library import Library
+
+POOL_SIZE = 8
+
+
+@asynccontextmanager
+async def open_knowledge(environment: Environment) -> AsyncIterator[Running]:
+    """Entered: ready to answer. Left: drained first, closed after."""
+    metrics = Metrics("knowledge")
+    async with (
+        open_database(environment.needed_database_url, "knowledge", size=POOL_SIZE) as database,
+        open_bus(environment.needed_nats_url, "knowledge", metrics) as bus,
+    ):
+        library = Library(database, clock=system_clock, new_id=new_id, metrics=metrics)
+        health = Health(bus, database)
+        async with (
+            bus.serving(ADD_SNIPPET, library.add),
+            bus.serving(GET_SNIPPET, library.get),
+            bus.serving(LIST_SNIPPETS, library.list_page),
+            bus.serving(REMOVE_SNIPPET, library.remove),
+            bus.serving(SEARCH_SNIPPETS, library.search),
+            bus.serving(FIND_PASSAGES, library.find_passages),
+            bus.serving(KNOWLEDGE_HEALTH, health.tell),
+            ops_site(environment.ops_bind, metrics, health.causes) as ops_port,
+        ):
+            yield Running(ops_port)
+
+
+KNOWLEDGE = Service(
+    "knowledge",
+    open_knowledge,
+    schema="knowledge",
+    serves=(
+        ADD_SNIPPET,
+        GET_SNIPPET,
+        LIST_SNIPPETS,
+        REMOVE_SNIPPET,
+        SEARCH_SNIPPETS,
+        FIND_PASSAGES,
+        KNOWLEDGE_HEALTH,
+    ),
+)
