@@ -18,9 +18,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 1 something broke, 2 usage, 3 it cannot be done here."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given[:1] == ["contracts"]:
-        from hivemind_server import contracts_command
+        from hivemind_server.contracts_command import run
 
-        return contracts_command.run(given[1:])
+        return run(given[1:])
     parser = _parser()
     options = parser.parse_args(given)
     try:

@@ -15,6 +15,7 @@ from hivemind_common.embedded.process import Child, spawn
 from hivemind_common.environment import ConfigurationError, Environment
 from hivemind_common.runtime import Running, Service, bind_service
 from hivemind_common.telemetry import Sink, get_logger
+from hivemind_server.console import Exit
 from hivemind_server.settings import Keep, to_variables, without_ours
 
 _START_LIMIT = timedelta(seconds=60)
@@ -182,9 +183,9 @@ class ProcessMember:
         if not told:
             await self._drained()
             code = await self._child.wait()
-            if self._refusal:
+            if code == Exit.CANNOT_START and self._refusal:
                 raise ConfigurationError(self._refusal)
-            raise MemberError(f"{self.service.name} did not start (exit code {code})")
+            raise MemberError(self._refusal or f"{self.service.name} did not start (exit code {code})")
         self._running = Running(**json.loads(told[0]))
         self._is_ready = True
 

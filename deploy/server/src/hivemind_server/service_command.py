@@ -33,7 +33,8 @@ async def _serve(service: Service, environment: Environment, ready_fd: int | Non
         await interrupts.unless_asked(member.start())
         if ready_fd is not None:
             _tell_ready(ready_fd, member.running)
-        refuse(await interrupts.unless_asked(member.wait()) or f"{service.name} failed")
+        failed = await interrupts.unless_asked(member.wait())
+        refuse(failed or f"{service.name} failed")
         ending = Exit.BROKE
     except ConfigurationError as fault:
         refuse(str(fault))

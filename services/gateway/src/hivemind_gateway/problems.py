@@ -252,7 +252,7 @@ def _bounded(kind: str, context: Mapping[str, Any]) -> tuple[str, str] | None:
     return None
 
 
-def _plain(number: float) -> str:
+def _plain(number: object) -> str:
     return f"{number:g}" if isinstance(number, float) else str(number)
 
 

@@ -11,8 +11,8 @@ from contextlib import suppress
 import typer
 
 from hivemind_client.cli import account, bots, chat, knowledge, server
-from hivemind_client.cli.frame import group
 from hivemind_client.cli.failures import exit_code, hint_for
+from hivemind_client.cli.frame import group
 from hivemind_client.cli.output import Output
 from hivemind_client.cli.refusals import UsageError
 from hivemind_client.errors import ClientError

@@ -62,8 +62,8 @@ async def teach_files(hm: Hm, slug: str, names: list[str], tags: list[str], sour
                         break
                     failed.append((name, error))
                 step()
-    for name, error in failed:
-        _name(hm, name, error)
+    for name, why in failed:
+        _name(hm, name, why)
     if added and hm.out.as_json:
         hm.out.document([snippet.raw for snippet in added])
     elif added:

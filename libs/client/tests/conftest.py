@@ -1,0 +1,74 @@
+"""A double of the gateway, and `hm` run in this process with everything captured."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hivemind_client.cli import main
+from hivemind_client.testing import KEY, GatewayDouble, gateway_double
+
+
+@dataclass(frozen=True)
+class Ran:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+    @property
+    def problem(self) -> Any:
+        return json.loads(self.err.splitlines()[-1])
+
+
+@pytest.fixture
+async def double() -> AsyncIterator[GatewayDouble]:
+    async with gateway_double() as double:
+        yield double
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of the env file; nothing of this machine's own settings is left."""
+    for name in ("URL", "API_KEY", "API_KEY_FILE"):
+        monkeypatch.delenv(f"HIVEMIND_{name}", raising=False)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    return tmp_path / "config" / "hivemind"
+
+
+@pytest.fixture
+def unconfigured(config: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Awaitable[Ran]]:
+    async def run(*arguments: str, stdin: str | bytes = "") -> Ran:
+        raw = stdin.encode() if isinstance(stdin, str) else stdin
+        out, err = io.BytesIO(), io.BytesIO()
+        with monkeypatch.context() as patched:
+            patched.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(raw), encoding="utf-8"))
+            patched.setattr(sys, "stdout", io.TextIOWrapper(out, encoding="utf-8", write_through=True))
+            patched.setattr(sys, "stderr", io.TextIOWrapper(err, encoding="utf-8", write_through=True))
+            # In a thread, for `hm` brings an event loop of its own and the double lives on this one.
+            code = await asyncio.to_thread(main, arguments)
+            return Ran(code, out.getvalue().decode(), err.getvalue().decode())
+
+    return run
+
+
+@pytest.fixture
+def hm(
+    unconfigured: Callable[..., Awaitable[Ran]], double: GatewayDouble, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Awaitable[Ran]]:
+    """`hm` that knows the double and has its key."""
+    monkeypatch.setenv("HIVEMIND_URL", double.url)
+    monkeypatch.setenv("HIVEMIND_API_KEY", KEY)
+    return unconfigured

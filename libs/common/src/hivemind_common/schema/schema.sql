@@ -1,0 +1,1143 @@
+-- What the migrations make. Not for running: a test compares it, so that a change is seen whole in review.
+
+CREATE SCHEMA auth;
+
+CREATE SCHEMA bots;
+
+CREATE SCHEMA knowledge;
+
+CREATE SCHEMA meta;
+
+CREATE TABLE auth.first_admin (
+    singleton boolean DEFAULT true NOT NULL,
+    account_id uuid NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT first_admin_singleton CHECK (singleton)
+);
+
+CREATE FUNCTION auth.has_admin() RETURNS boolean
+    LANGUAGE sql STABLE
+    RETURN (EXISTS (SELECT FROM auth.first_admin));
+
+CREATE TABLE bots.bot (
+    id uuid NOT NULL,
+    slug text NOT NULL COLLATE pg_catalog."C",
+    name text NOT NULL,
+    description text NOT NULL,
+    tier text NOT NULL,
+    status text DEFAULT 'active'::text NOT NULL,
+    provider text,
+    model text,
+    fallbacks jsonb NOT NULL,
+    max_output_tokens integer NOT NULL,
+    temperature double precision,
+    cost_cap_day_micro_usd bigint,
+    cost_cap_month_micro_usd bigint,
+    rate_limit_per_minute integer,
+    user_rate_limit_per_minute integer,
+    grounding text NOT NULL,
+    strictness text NOT NULL,
+    knowledge_search_enabled boolean NOT NULL,
+    channel_reply_mode text NOT NULL,
+    allowed_users uuid[] NOT NULL,
+    allowed_origins text[] NOT NULL,
+    allow_hosted_provider boolean NOT NULL,
+    retention_days integer,
+    version integer NOT NULL,
+    pinned_version integer,
+    snippet_count integer DEFAULT 0 NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT bot_channel_reply_mode CHECK ((channel_reply_mode = ANY (ARRAY['dm_only'::text, 'channel_mention'::text, 'both'::text]))),
+    CONSTRAINT bot_grounding CHECK ((grounding = ANY (ARRAY['grounded'::text, 'open'::text]))),
+    CONSTRAINT bot_slug_form CHECK ((slug ~ '^[a-z0-9][a-z0-9-]{1,30}[a-z0-9]$'::text)),
+    CONSTRAINT bot_snippet_count CHECK ((snippet_count >= 0)),
+    CONSTRAINT bot_status CHECK ((status = ANY (ARRAY['active'::text, 'paused'::text, 'archived'::text]))),
+    CONSTRAINT bot_strictness CHECK ((strictness = ANY (ARRAY['lenient'::text, 'normal'::text, 'strict'::text]))),
+    CONSTRAINT bot_tier CHECK ((tier = ANY (ARRAY['public'::text, 'internal'::text, 'restricted'::text])))
+);
+
+CREATE FUNCTION bots.count_snippets(of_bot uuid, snippets integer) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    BEGIN ATOMIC
+ UPDATE bots.bot SET snippet_count = count_snippets.snippets, knowledge_search_enabled = (bot.knowledge_search_enabled OR ((bot.snippet_count = 0) AND (count_snippets.snippets > 0)))
+   WHERE (bot.id = count_snippets.of_bot);
+END;
+
+CREATE FUNCTION knowledge.any_of(words text[]) RETURNS tsquery
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (SELECT (string_agg(((''''::text || replace(replace(word.word, '\'::text, '\\'::text), ''''::text, ''''''::text)) || ''''::text), ' | '::text))::tsquery AS string_agg FROM unnest(any_of.words) word(word));
+
+CREATE TEXT SEARCH DICTIONARY knowledge.danish_stem (
+    TEMPLATE = pg_catalog.snowball,
+    language = 'danish' );
+
+CREATE TEXT SEARCH DICTIONARY knowledge.dutch_stem (
+    TEMPLATE = pg_catalog.snowball,
+    language = 'dutch' );
+
+CREATE TEXT SEARCH DICTIONARY knowledge.english_stem (
+    TEMPLATE = pg_catalog.snowball,
+    language = 'english' );
+
+CREATE TEXT SEARCH DICTIONARY knowledge.finnish_stem (
+    TEMPLATE = pg_catalog.snowball,
+    language = 'finnish' );
+
+CREATE TEXT SEARCH DICTIONARY knowledge.french_stem (
+    TEMPLATE = pg_catalog.snowball,
+    language = 'french' );
+
+CREATE TEXT SEARCH DICTIONARY knowledge.german_stem (
+    TEMPLATE = pg_catalog.snowball,
+    language = 'german' );
+
+CREATE TEXT SEARCH DICTIONARY knowledge.italian_stem (
+    TEMPLATE = pg_catalog.snowball,
+    language = 'italian' );
+
+CREATE TEXT SEARCH DICTIONARY knowledge.norwegian_stem (
+    TEMPLATE = pg_catalog.snowball,
+    language = 'norwegian' );
+
+CREATE TEXT SEARCH DICTIONARY knowledge.portuguese_stem (
+    TEMPLATE = pg_catalog.snowball,
+    language = 'portuguese' );
+
+CREATE TEXT SEARCH DICTIONARY knowledge.russian_stem (
+    TEMPLATE = pg_catalog.snowball,
+    language = 'russian' );
+
+CREATE TEXT SEARCH DICTIONARY knowledge.spanish_stem (
+    TEMPLATE = pg_catalog.snowball,
+    language = 'spanish' );
+
+CREATE TEXT SEARCH DICTIONARY knowledge.swedish_stem (
+    TEMPLATE = pg_catalog.snowball,
+    language = 'swedish' );
+
+CREATE TEXT SEARCH CONFIGURATION knowledge.danish (
+    PARSER = pg_catalog."default" );
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.danish
+    ADD MAPPING FOR asciiword WITH knowledge.danish_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.danish
+    ADD MAPPING FOR word WITH knowledge.danish_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.danish
+    ADD MAPPING FOR numword WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.danish
+    ADD MAPPING FOR email WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.danish
+    ADD MAPPING FOR url WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.danish
+    ADD MAPPING FOR host WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.danish
+    ADD MAPPING FOR sfloat WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.danish
+    ADD MAPPING FOR version WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.danish
+    ADD MAPPING FOR hword_numpart WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.danish
+    ADD MAPPING FOR hword_part WITH knowledge.danish_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.danish
+    ADD MAPPING FOR hword_asciipart WITH knowledge.danish_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.danish
+    ADD MAPPING FOR numhword WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.danish
+    ADD MAPPING FOR asciihword WITH knowledge.danish_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.danish
+    ADD MAPPING FOR hword WITH knowledge.danish_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.danish
+    ADD MAPPING FOR url_path WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.danish
+    ADD MAPPING FOR file WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.danish
+    ADD MAPPING FOR "float" WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.danish
+    ADD MAPPING FOR "int" WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.danish
+    ADD MAPPING FOR uint WITH simple;
+
+CREATE TEXT SEARCH CONFIGURATION knowledge.dutch (
+    PARSER = pg_catalog."default" );
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.dutch
+    ADD MAPPING FOR asciiword WITH knowledge.dutch_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.dutch
+    ADD MAPPING FOR word WITH knowledge.dutch_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.dutch
+    ADD MAPPING FOR numword WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.dutch
+    ADD MAPPING FOR email WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.dutch
+    ADD MAPPING FOR url WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.dutch
+    ADD MAPPING FOR host WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.dutch
+    ADD MAPPING FOR sfloat WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.dutch
+    ADD MAPPING FOR version WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.dutch
+    ADD MAPPING FOR hword_numpart WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.dutch
+    ADD MAPPING FOR hword_part WITH knowledge.dutch_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.dutch
+    ADD MAPPING FOR hword_asciipart WITH knowledge.dutch_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.dutch
+    ADD MAPPING FOR numhword WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.dutch
+    ADD MAPPING FOR asciihword WITH knowledge.dutch_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.dutch
+    ADD MAPPING FOR hword WITH knowledge.dutch_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.dutch
+    ADD MAPPING FOR url_path WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.dutch
+    ADD MAPPING FOR file WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.dutch
+    ADD MAPPING FOR "float" WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.dutch
+    ADD MAPPING FOR "int" WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.dutch
+    ADD MAPPING FOR uint WITH simple;
+
+CREATE TEXT SEARCH CONFIGURATION knowledge.english (
+    PARSER = pg_catalog."default" );
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.english
+    ADD MAPPING FOR asciiword WITH knowledge.english_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.english
+    ADD MAPPING FOR word WITH knowledge.english_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.english
+    ADD MAPPING FOR numword WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.english
+    ADD MAPPING FOR email WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.english
+    ADD MAPPING FOR url WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.english
+    ADD MAPPING FOR host WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.english
+    ADD MAPPING FOR sfloat WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.english
+    ADD MAPPING FOR version WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.english
+    ADD MAPPING FOR hword_numpart WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.english
+    ADD MAPPING FOR hword_part WITH knowledge.english_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.english
+    ADD MAPPING FOR hword_asciipart WITH knowledge.english_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.english
+    ADD MAPPING FOR numhword WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.english
+    ADD MAPPING FOR asciihword WITH knowledge.english_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.english
+    ADD MAPPING FOR hword WITH knowledge.english_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.english
+    ADD MAPPING FOR url_path WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.english
+    ADD MAPPING FOR file WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.english
+    ADD MAPPING FOR "float" WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.english
+    ADD MAPPING FOR "int" WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.english
+    ADD MAPPING FOR uint WITH simple;
+
+CREATE TEXT SEARCH CONFIGURATION knowledge.finnish (
+    PARSER = pg_catalog."default" );
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.finnish
+    ADD MAPPING FOR asciiword WITH knowledge.finnish_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.finnish
+    ADD MAPPING FOR word WITH knowledge.finnish_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.finnish
+    ADD MAPPING FOR numword WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.finnish
+    ADD MAPPING FOR email WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.finnish
+    ADD MAPPING FOR url WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.finnish
+    ADD MAPPING FOR host WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.finnish
+    ADD MAPPING FOR sfloat WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.finnish
+    ADD MAPPING FOR version WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.finnish
+    ADD MAPPING FOR hword_numpart WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.finnish
+    ADD MAPPING FOR hword_part WITH knowledge.finnish_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.finnish
+    ADD MAPPING FOR hword_asciipart WITH knowledge.finnish_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.finnish
+    ADD MAPPING FOR numhword WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.finnish
+    ADD MAPPING FOR asciihword WITH knowledge.finnish_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.finnish
+    ADD MAPPING FOR hword WITH knowledge.finnish_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.finnish
+    ADD MAPPING FOR url_path WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.finnish
+    ADD MAPPING FOR file WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.finnish
+    ADD MAPPING FOR "float" WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.finnish
+    ADD MAPPING FOR "int" WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.finnish
+    ADD MAPPING FOR uint WITH simple;
+
+CREATE TEXT SEARCH CONFIGURATION knowledge.french (
+    PARSER = pg_catalog."default" );
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.french
+    ADD MAPPING FOR asciiword WITH knowledge.french_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.french
+    ADD MAPPING FOR word WITH knowledge.french_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.french
+    ADD MAPPING FOR numword WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.french
+    ADD MAPPING FOR email WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.french
+    ADD MAPPING FOR url WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.french
+    ADD MAPPING FOR host WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.french
+    ADD MAPPING FOR sfloat WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.french
+    ADD MAPPING FOR version WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.french
+    ADD MAPPING FOR hword_numpart WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.french
+    ADD MAPPING FOR hword_part WITH knowledge.french_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.french
+    ADD MAPPING FOR hword_asciipart WITH knowledge.french_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.french
+    ADD MAPPING FOR numhword WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.french
+    ADD MAPPING FOR asciihword WITH knowledge.french_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.french
+    ADD MAPPING FOR hword WITH knowledge.french_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.french
+    ADD MAPPING FOR url_path WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.french
+    ADD MAPPING FOR file WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.french
+    ADD MAPPING FOR "float" WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.french
+    ADD MAPPING FOR "int" WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.french
+    ADD MAPPING FOR uint WITH simple;
+
+CREATE TEXT SEARCH CONFIGURATION knowledge.german (
+    PARSER = pg_catalog."default" );
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.german
+    ADD MAPPING FOR asciiword WITH knowledge.german_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.german
+    ADD MAPPING FOR word WITH knowledge.german_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.german
+    ADD MAPPING FOR numword WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.german
+    ADD MAPPING FOR email WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.german
+    ADD MAPPING FOR url WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.german
+    ADD MAPPING FOR host WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.german
+    ADD MAPPING FOR sfloat WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.german
+    ADD MAPPING FOR version WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.german
+    ADD MAPPING FOR hword_numpart WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.german
+    ADD MAPPING FOR hword_part WITH knowledge.german_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.german
+    ADD MAPPING FOR hword_asciipart WITH knowledge.german_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.german
+    ADD MAPPING FOR numhword WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.german
+    ADD MAPPING FOR asciihword WITH knowledge.german_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.german
+    ADD MAPPING FOR hword WITH knowledge.german_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.german
+    ADD MAPPING FOR url_path WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.german
+    ADD MAPPING FOR file WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.german
+    ADD MAPPING FOR "float" WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.german
+    ADD MAPPING FOR "int" WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.german
+    ADD MAPPING FOR uint WITH simple;
+
+CREATE TEXT SEARCH CONFIGURATION knowledge.italian (
+    PARSER = pg_catalog."default" );
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.italian
+    ADD MAPPING FOR asciiword WITH knowledge.italian_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.italian
+    ADD MAPPING FOR word WITH knowledge.italian_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.italian
+    ADD MAPPING FOR numword WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.italian
+    ADD MAPPING FOR email WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.italian
+    ADD MAPPING FOR url WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.italian
+    ADD MAPPING FOR host WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.italian
+    ADD MAPPING FOR sfloat WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.italian
+    ADD MAPPING FOR version WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.italian
+    ADD MAPPING FOR hword_numpart WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.italian
+    ADD MAPPING FOR hword_part WITH knowledge.italian_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.italian
+    ADD MAPPING FOR hword_asciipart WITH knowledge.italian_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.italian
+    ADD MAPPING FOR numhword WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.italian
+    ADD MAPPING FOR asciihword WITH knowledge.italian_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.italian
+    ADD MAPPING FOR hword WITH knowledge.italian_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.italian
+    ADD MAPPING FOR url_path WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.italian
+    ADD MAPPING FOR file WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.italian
+    ADD MAPPING FOR "float" WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.italian
+    ADD MAPPING FOR "int" WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.italian
+    ADD MAPPING FOR uint WITH simple;
+
+CREATE TEXT SEARCH CONFIGURATION knowledge.norwegian (
+    PARSER = pg_catalog."default" );
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.norwegian
+    ADD MAPPING FOR asciiword WITH knowledge.norwegian_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.norwegian
+    ADD MAPPING FOR word WITH knowledge.norwegian_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.norwegian
+    ADD MAPPING FOR numword WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.norwegian
+    ADD MAPPING FOR email WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.norwegian
+    ADD MAPPING FOR url WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.norwegian
+    ADD MAPPING FOR host WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.norwegian
+    ADD MAPPING FOR sfloat WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.norwegian
+    ADD MAPPING FOR version WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.norwegian
+    ADD MAPPING FOR hword_numpart WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.norwegian
+    ADD MAPPING FOR hword_part WITH knowledge.norwegian_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.norwegian
+    ADD MAPPING FOR hword_asciipart WITH knowledge.norwegian_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.norwegian
+    ADD MAPPING FOR numhword WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.norwegian
+    ADD MAPPING FOR asciihword WITH knowledge.norwegian_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.norwegian
+    ADD MAPPING FOR hword WITH knowledge.norwegian_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.norwegian
+    ADD MAPPING FOR url_path WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.norwegian
+    ADD MAPPING FOR file WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.norwegian
+    ADD MAPPING FOR "float" WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.norwegian
+    ADD MAPPING FOR "int" WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.norwegian
+    ADD MAPPING FOR uint WITH simple;
+
+CREATE TEXT SEARCH CONFIGURATION knowledge.portuguese (
+    PARSER = pg_catalog."default" );
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.portuguese
+    ADD MAPPING FOR asciiword WITH knowledge.portuguese_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.portuguese
+    ADD MAPPING FOR word WITH knowledge.portuguese_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.portuguese
+    ADD MAPPING FOR numword WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.portuguese
+    ADD MAPPING FOR email WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.portuguese
+    ADD MAPPING FOR url WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.portuguese
+    ADD MAPPING FOR host WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.portuguese
+    ADD MAPPING FOR sfloat WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.portuguese
+    ADD MAPPING FOR version WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.portuguese
+    ADD MAPPING FOR hword_numpart WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.portuguese
+    ADD MAPPING FOR hword_part WITH knowledge.portuguese_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.portuguese
+    ADD MAPPING FOR hword_asciipart WITH knowledge.portuguese_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.portuguese
+    ADD MAPPING FOR numhword WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.portuguese
+    ADD MAPPING FOR asciihword WITH knowledge.portuguese_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.portuguese
+    ADD MAPPING FOR hword WITH knowledge.portuguese_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.portuguese
+    ADD MAPPING FOR url_path WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.portuguese
+    ADD MAPPING FOR file WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.portuguese
+    ADD MAPPING FOR "float" WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.portuguese
+    ADD MAPPING FOR "int" WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.portuguese
+    ADD MAPPING FOR uint WITH simple;
+
+CREATE TEXT SEARCH CONFIGURATION knowledge.russian (
+    PARSER = pg_catalog."default" );
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.russian
+    ADD MAPPING FOR asciiword WITH english_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.russian
+    ADD MAPPING FOR word WITH knowledge.russian_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.russian
+    ADD MAPPING FOR numword WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.russian
+    ADD MAPPING FOR email WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.russian
+    ADD MAPPING FOR url WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.russian
+    ADD MAPPING FOR host WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.russian
+    ADD MAPPING FOR sfloat WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.russian
+    ADD MAPPING FOR version WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.russian
+    ADD MAPPING FOR hword_numpart WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.russian
+    ADD MAPPING FOR hword_part WITH knowledge.russian_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.russian
+    ADD MAPPING FOR hword_asciipart WITH english_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.russian
+    ADD MAPPING FOR numhword WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.russian
+    ADD MAPPING FOR asciihword WITH english_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.russian
+    ADD MAPPING FOR hword WITH knowledge.russian_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.russian
+    ADD MAPPING FOR url_path WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.russian
+    ADD MAPPING FOR file WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.russian
+    ADD MAPPING FOR "float" WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.russian
+    ADD MAPPING FOR "int" WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.russian
+    ADD MAPPING FOR uint WITH simple;
+
+CREATE TEXT SEARCH CONFIGURATION knowledge.spanish (
+    PARSER = pg_catalog."default" );
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.spanish
+    ADD MAPPING FOR asciiword WITH knowledge.spanish_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.spanish
+    ADD MAPPING FOR word WITH knowledge.spanish_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.spanish
+    ADD MAPPING FOR numword WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.spanish
+    ADD MAPPING FOR email WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.spanish
+    ADD MAPPING FOR url WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.spanish
+    ADD MAPPING FOR host WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.spanish
+    ADD MAPPING FOR sfloat WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.spanish
+    ADD MAPPING FOR version WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.spanish
+    ADD MAPPING FOR hword_numpart WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.spanish
+    ADD MAPPING FOR hword_part WITH knowledge.spanish_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.spanish
+    ADD MAPPING FOR hword_asciipart WITH knowledge.spanish_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.spanish
+    ADD MAPPING FOR numhword WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.spanish
+    ADD MAPPING FOR asciihword WITH knowledge.spanish_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.spanish
+    ADD MAPPING FOR hword WITH knowledge.spanish_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.spanish
+    ADD MAPPING FOR url_path WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.spanish
+    ADD MAPPING FOR file WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.spanish
+    ADD MAPPING FOR "float" WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.spanish
+    ADD MAPPING FOR "int" WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.spanish
+    ADD MAPPING FOR uint WITH simple;
+
+CREATE TEXT SEARCH CONFIGURATION knowledge.swedish (
+    PARSER = pg_catalog."default" );
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.swedish
+    ADD MAPPING FOR asciiword WITH knowledge.swedish_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.swedish
+    ADD MAPPING FOR word WITH knowledge.swedish_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.swedish
+    ADD MAPPING FOR numword WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.swedish
+    ADD MAPPING FOR email WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.swedish
+    ADD MAPPING FOR url WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.swedish
+    ADD MAPPING FOR host WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.swedish
+    ADD MAPPING FOR sfloat WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.swedish
+    ADD MAPPING FOR version WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.swedish
+    ADD MAPPING FOR hword_numpart WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.swedish
+    ADD MAPPING FOR hword_part WITH knowledge.swedish_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.swedish
+    ADD MAPPING FOR hword_asciipart WITH knowledge.swedish_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.swedish
+    ADD MAPPING FOR numhword WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.swedish
+    ADD MAPPING FOR asciihword WITH knowledge.swedish_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.swedish
+    ADD MAPPING FOR hword WITH knowledge.swedish_stem;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.swedish
+    ADD MAPPING FOR url_path WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.swedish
+    ADD MAPPING FOR file WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.swedish
+    ADD MAPPING FOR "float" WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.swedish
+    ADD MAPPING FOR "int" WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION knowledge.swedish
+    ADD MAPPING FOR uint WITH simple;
+
+CREATE FUNCTION knowledge.configuration_of(language text) RETURNS regconfig
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE COALESCE(language, 'en'::text) WHEN 'da'::text THEN 'knowledge.danish'::regconfig WHEN 'de'::text THEN 'knowledge.german'::regconfig WHEN 'en'::text THEN 'knowledge.english'::regconfig WHEN 'es'::text THEN 'knowledge.spanish'::regconfig WHEN 'fi'::text THEN 'knowledge.finnish'::regconfig WHEN 'fr'::text THEN 'knowledge.french'::regconfig WHEN 'it'::text THEN 'knowledge.italian'::regconfig WHEN 'nl'::text THEN 'knowledge.dutch'::regconfig WHEN 'no'::text THEN 'knowledge.norwegian'::regconfig WHEN 'pt'::text THEN 'knowledge.portuguese'::regconfig WHEN 'ru'::text THEN 'knowledge.russian'::regconfig WHEN 'sv'::text THEN 'knowledge.swedish'::regconfig ELSE 'simple'::regconfig END;
+
+CREATE FUNCTION knowledge.raise_version(of_bot uuid, added integer, in_language text) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog'
+    AS $$
+DECLARE
+    now_at knowledge.corpus;
+BEGIN
+    INSERT INTO knowledge.corpus AS corpus (bot_id, version, snippet_count, languages)
+    VALUES (of_bot, 1, added, ARRAY[coalesce(in_language, 'en')])
+    ON CONFLICT (bot_id) DO UPDATE
+       SET version = corpus.version + 1,
+           snippet_count = corpus.snippet_count + added,
+           languages = CASE WHEN coalesce(in_language, 'en') = ANY (corpus.languages) THEN corpus.languages
+                            ELSE corpus.languages || coalesce(in_language, 'en') END
+    RETURNING * INTO now_at;
+    PERFORM bots.count_snippets(of_bot, now_at.snippet_count);
+    RETURN now_at.version;
+END $$;
+
+CREATE FUNCTION knowledge.scoped(of_bot uuid, words text[]) RETURNS bigint[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN ARRAY(SELECT hashtextextended(word.word, hashtextextended((scoped.of_bot)::text, (0)::bigint)) AS hashtextextended FROM unnest(scoped.words) word(word));
+
+CREATE TABLE knowledge.snippet (
+    bot_id uuid NOT NULL,
+    id uuid NOT NULL,
+    title text NOT NULL,
+    body text NOT NULL,
+    tags text[] NOT NULL,
+    source text,
+    language text,
+    corpus_version bigint NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    lexemes tsvector GENERATED ALWAYS AS ((setweight(to_tsvector(knowledge.configuration_of(language), title), 'A'::"char") || setweight(to_tsvector(knowledge.configuration_of(language), body), 'D'::"char"))) STORED NOT NULL
+);
+
+CREATE FUNCTION knowledge.seed_bot(of_bot uuid, snippets jsonb, moment timestamp with time zone) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    BEGIN ATOMIC
+ WITH corpus AS MATERIALIZED (
+          SELECT knowledge.raise_version(seed_bot.of_bot, jsonb_array_length(seed_bot.snippets), NULL::text) AS version
+         )
+  INSERT INTO knowledge.snippet (bot_id, id, title, body, tags, corpus_version, created_at, updated_at)  SELECT seed_bot.of_bot AS of_bot,
+             seed.id,
+             seed.title,
+             seed.body,
+             '{}',
+             corpus.version,
+             seed_bot.moment AS moment,
+             seed_bot.moment AS moment
+            FROM corpus,
+             jsonb_to_recordset(seed_bot.snippets) seed(id uuid, title text, body text);
+END;
+
+CREATE FUNCTION knowledge.stopping_configuration_of(language text) RETURNS regconfig
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE COALESCE(language, 'en'::text) WHEN 'da'::text THEN 'danish'::regconfig WHEN 'de'::text THEN 'german'::regconfig WHEN 'en'::text THEN 'english'::regconfig WHEN 'es'::text THEN 'spanish'::regconfig WHEN 'fi'::text THEN 'finnish'::regconfig WHEN 'fr'::text THEN 'french'::regconfig WHEN 'it'::text THEN 'italian'::regconfig WHEN 'nl'::text THEN 'dutch'::regconfig WHEN 'no'::text THEN 'norwegian'::regconfig WHEN 'pt'::text THEN 'portuguese'::regconfig WHEN 'ru'::text THEN 'russian'::regconfig WHEN 'sv'::text THEN 'swedish'::regconfig ELSE 'simple'::regconfig END;
+
+CREATE TABLE auth.account (
+    id uuid NOT NULL,
+    username text NOT NULL,
+    email text NOT NULL,
+    role text NOT NULL,
+    status text DEFAULT 'active'::text NOT NULL,
+    password_hash text,
+    created_at timestamp with time zone NOT NULL,
+    last_seen_at timestamp with time zone,
+    CONSTRAINT account_role CHECK ((role = ANY (ARRAY['admin'::text, 'user'::text]))),
+    CONSTRAINT account_status CHECK ((status = ANY (ARRAY['active'::text, 'disabled'::text, 'invited'::text])))
+);
+
+CREATE TABLE auth.api_key (
+    id uuid NOT NULL,
+    account_id uuid NOT NULL,
+    digest bytea NOT NULL,
+    prefix text NOT NULL,
+    name text NOT NULL,
+    scopes text[],
+    created_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone,
+    last_used_at timestamp with time zone,
+    revoked_at timestamp with time zone
+);
+
+COMMENT ON COLUMN auth.api_key.scopes IS 'null: all that the role of the account may';
+
+CREATE TABLE auth.session (
+    id uuid NOT NULL,
+    account_id uuid NOT NULL,
+    digest bytea NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    last_seen_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    address text NOT NULL,
+    user_agent text NOT NULL
+);
+
+CREATE TABLE bots.conversation (
+    bot_id uuid NOT NULL,
+    id uuid NOT NULL,
+    speaker text NOT NULL,
+    title text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL
+);
+
+COMMENT ON COLUMN bots.conversation.speaker IS 'whose it is: an account, or the asker of another kind; nobody else may know of it';
+
+CREATE TABLE bots.message (
+    bot_id uuid NOT NULL,
+    conversation_id uuid NOT NULL,
+    id uuid NOT NULL,
+    role text NOT NULL,
+    text text NOT NULL,
+    answer jsonb,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT message_role CHECK ((role = ANY (ARRAY['user'::text, 'assistant'::text])))
+);
+
+COMMENT ON COLUMN bots.message.answer IS 'of an assistant: citations, provider, model, usage and so on, as they were told';
+
+CREATE TABLE bots.prompt_version (
+    bot_id uuid NOT NULL,
+    version integer NOT NULL,
+    system_prompt text NOT NULL,
+    note text NOT NULL,
+    author text NOT NULL,
+    created_at timestamp with time zone NOT NULL
+);
+
+CREATE TABLE knowledge.corpus (
+    bot_id uuid NOT NULL,
+    version bigint NOT NULL,
+    snippet_count integer NOT NULL,
+    languages text[] NOT NULL,
+    CONSTRAINT corpus_snippet_count CHECK ((snippet_count >= 0))
+);
+
+COMMENT ON COLUMN knowledge.corpus.languages IS 'of the snippets there are or were: a question is asked in each of them';
+
+CREATE TABLE knowledge.tombstone (
+    bot_id uuid NOT NULL,
+    id uuid NOT NULL,
+    corpus_version bigint NOT NULL,
+    removed_at timestamp with time zone NOT NULL
+);
+
+CREATE TABLE meta.migration (
+    owner text NOT NULL,
+    number integer NOT NULL,
+    name text NOT NULL,
+    checksum bytea NOT NULL,
+    applied_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE meta.state (
+    singleton boolean DEFAULT true NOT NULL,
+    schema_version integer NOT NULL,
+    oldest_code integer NOT NULL,
+    CONSTRAINT state_singleton CHECK (singleton)
+);
+
+ALTER TABLE ONLY auth.account
+    ADD CONSTRAINT account_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY auth.api_key
+    ADD CONSTRAINT api_key_digest UNIQUE (digest);
+
+ALTER TABLE ONLY auth.api_key
+    ADD CONSTRAINT api_key_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY auth.first_admin
+    ADD CONSTRAINT first_admin_pkey PRIMARY KEY (singleton);
+
+ALTER TABLE ONLY auth.session
+    ADD CONSTRAINT session_digest UNIQUE (digest);
+
+ALTER TABLE ONLY auth.session
+    ADD CONSTRAINT session_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY bots.bot
+    ADD CONSTRAINT bot_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY bots.bot
+    ADD CONSTRAINT bot_slug UNIQUE (slug);
+
+ALTER TABLE ONLY bots.conversation
+    ADD CONSTRAINT conversation_pkey PRIMARY KEY (bot_id, id);
+
+ALTER TABLE ONLY bots.message
+    ADD CONSTRAINT message_pkey PRIMARY KEY (bot_id, id);
+
+ALTER TABLE ONLY bots.prompt_version
+    ADD CONSTRAINT prompt_version_pkey PRIMARY KEY (bot_id, version);
+
+ALTER TABLE ONLY knowledge.corpus
+    ADD CONSTRAINT corpus_pkey PRIMARY KEY (bot_id);
+
+ALTER TABLE ONLY knowledge.snippet
+    ADD CONSTRAINT snippet_pkey PRIMARY KEY (bot_id, id);
+
+ALTER TABLE ONLY knowledge.tombstone
+    ADD CONSTRAINT tombstone_pkey PRIMARY KEY (bot_id, id);
+
+ALTER TABLE ONLY meta.migration
+    ADD CONSTRAINT migration_pkey PRIMARY KEY (owner, number);
+
+ALTER TABLE ONLY meta.state
+    ADD CONSTRAINT state_pkey PRIMARY KEY (singleton);
+
+CREATE UNIQUE INDEX account_email ON auth.account USING btree (lower(email));
+
+CREATE UNIQUE INDEX account_username ON auth.account USING btree (lower(username));
+
+CREATE INDEX api_key_of_account ON auth.api_key USING btree (account_id);
+
+CREATE INDEX session_of_account ON auth.session USING btree (account_id);
+
+CREATE INDEX message_of_conversation ON bots.message USING btree (bot_id, conversation_id, id);
+
+CREATE INDEX snippet_changed ON knowledge.snippet USING btree (bot_id, corpus_version);
+
+CREATE INDEX snippet_lexemes ON knowledge.snippet USING gin (knowledge.scoped(bot_id, tsvector_to_array(lexemes)));
+
+CREATE INDEX tombstone_changed ON knowledge.tombstone USING btree (bot_id, corpus_version);
+
+ALTER TABLE ONLY auth.api_key
+    ADD CONSTRAINT api_key_account FOREIGN KEY (account_id) REFERENCES auth.account(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY auth.first_admin
+    ADD CONSTRAINT first_admin_account FOREIGN KEY (account_id) REFERENCES auth.account(id);
+
+ALTER TABLE ONLY auth.session
+    ADD CONSTRAINT session_account FOREIGN KEY (account_id) REFERENCES auth.account(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY bots.bot
+    ADD CONSTRAINT bot_live_version FOREIGN KEY (id, version) REFERENCES bots.prompt_version(bot_id, version) DEFERRABLE INITIALLY DEFERRED;
+
+ALTER TABLE ONLY bots.conversation
+    ADD CONSTRAINT conversation_bot FOREIGN KEY (bot_id) REFERENCES bots.bot(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY bots.message
+    ADD CONSTRAINT message_conversation FOREIGN KEY (bot_id, conversation_id) REFERENCES bots.conversation(bot_id, id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY bots.prompt_version
+    ADD CONSTRAINT prompt_version_bot FOREIGN KEY (bot_id) REFERENCES bots.bot(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY knowledge.corpus
+    ADD CONSTRAINT corpus_bot FOREIGN KEY (bot_id) REFERENCES bots.bot(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY knowledge.snippet
+    ADD CONSTRAINT snippet_corpus FOREIGN KEY (bot_id) REFERENCES knowledge.corpus(bot_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY knowledge.tombstone
+    ADD CONSTRAINT tombstone_corpus FOREIGN KEY (bot_id) REFERENCES knowledge.corpus(bot_id) ON DELETE CASCADE;
+
+GRANT USAGE ON SCHEMA auth TO hivemind_auth;
+
+GRANT USAGE ON SCHEMA bots TO hivemind_bots;
+GRANT USAGE ON SCHEMA bots TO hivemind_knowledge;
+
+GRANT USAGE ON SCHEMA knowledge TO hivemind_knowledge;
+GRANT USAGE ON SCHEMA knowledge TO hivemind_bots;
+
+GRANT SELECT,INSERT ON TABLE auth.first_admin TO hivemind_auth;
+
+REVOKE ALL ON FUNCTION auth.has_admin() FROM PUBLIC;
+GRANT ALL ON FUNCTION auth.has_admin() TO hivemind_auth;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE bots.bot TO hivemind_bots;
+
+REVOKE ALL ON FUNCTION bots.count_snippets(of_bot uuid, snippets integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION bots.count_snippets(of_bot uuid, snippets integer) TO hivemind_knowledge;
+
+REVOKE ALL ON FUNCTION knowledge.raise_version(of_bot uuid, added integer, in_language text) FROM PUBLIC;
+GRANT ALL ON FUNCTION knowledge.raise_version(of_bot uuid, added integer, in_language text) TO hivemind_knowledge;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE knowledge.snippet TO hivemind_knowledge;
+
+REVOKE ALL ON FUNCTION knowledge.seed_bot(of_bot uuid, snippets jsonb, moment timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION knowledge.seed_bot(of_bot uuid, snippets jsonb, moment timestamp with time zone) TO hivemind_bots;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE auth.account TO hivemind_auth;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE auth.api_key TO hivemind_auth;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE auth.session TO hivemind_auth;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE bots.conversation TO hivemind_bots;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE bots.message TO hivemind_bots;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE bots.prompt_version TO hivemind_bots;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE knowledge.corpus TO hivemind_knowledge;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE knowledge.tombstone TO hivemind_knowledge;
+
