@@ -34,7 +34,7 @@ class Pauses:
         self.taken.append(seconds)
 
 
-async def test_documents_are_kept_as_they_came_with_members_that_nobody_knows(double: GatewayDouble):
+async def test_documents_are_kept_as_they_came_with_members_that_nobody_knows(double: GatewayDouble) -> None:
     raw = double.add_bot("helpdesk", novelty={"a": [1]})
     async with HivemindClient(double.url, api_key=KEY) as hivemind:
         bot = await hivemind.bot("helpdesk")
@@ -42,7 +42,7 @@ async def test_documents_are_kept_as_they_came_with_members_that_nobody_knows(do
     assert list(bot.raw) == list(raw)
 
 
-async def test_a_refusal_carries_status_code_and_the_whole_document(double: GatewayDouble):
+async def test_a_refusal_carries_status_code_and_the_whole_document(double: GatewayDouble) -> None:
     async with HivemindClient(double.url, api_key=KEY) as hivemind:
         with pytest.raises(ApiError) as caught:
             await hivemind.add_snippet(double.add_bot("helpdesk")["slug"], "title", "")
@@ -56,7 +56,7 @@ async def test_a_refusal_carries_status_code_and_the_whole_document(double: Gate
     assert error.document["request_id"] == "0192-double"
 
 
-async def test_a_get_is_asked_again_twice_as_the_server_says_and_a_post_never(double: GatewayDouble):
+async def test_a_get_is_asked_again_twice_as_the_server_says_and_a_post_never(double: GatewayDouble) -> None:
     pauses = Pauses()
     double.add_bot("helpdesk")
     busy = refused(503, "unavailable", headers={"Retry-After": "3"})
@@ -71,7 +71,7 @@ async def test_a_get_is_asked_again_twice_as_the_server_says_and_a_post_never(do
     assert [seen.method for seen in double.seen] == ["GET", "GET", "GET", "POST"]
 
 
-async def test_after_two_repeats_the_refusal_is_told(double: GatewayDouble):
+async def test_after_two_repeats_the_refusal_is_told(double: GatewayDouble) -> None:
     double.script("GET", "/auth/me", *[refused(503, "unavailable", detail=f"no {n}") for n in range(3)])
     async with HivemindClient(double.url, api_key=KEY, pause=Pauses()) as hivemind:
         with pytest.raises(ApiError, match="no 2"):
@@ -79,7 +79,7 @@ async def test_after_two_repeats_the_refusal_is_told(double: GatewayDouble):
     assert len(double.seen) == 3
 
 
-async def test_a_pause_that_is_longer_than_there_is_time_is_not_taken(double: GatewayDouble):
+async def test_a_pause_that_is_longer_than_there_is_time_is_not_taken(double: GatewayDouble) -> None:
     pauses = Pauses()
     double.script("GET", "/auth/me", refused(429, "rate_limited", headers={"Retry-After": "60"}))
     async with HivemindClient(double.url, api_key=KEY, pause=pauses) as hivemind:
@@ -88,7 +88,7 @@ async def test_a_pause_that_is_longer_than_there_is_time_is_not_taken(double: Ga
     assert pauses.taken == []
 
 
-async def test_all_pages_are_read_and_no_more_than_asked_for(double: GatewayDouble):
+async def test_all_pages_are_read_and_no_more_than_asked_for(double: GatewayDouble) -> None:
     for n in range(120):
         double.add_bot(f"bot-{n:03d}")
     async with HivemindClient(double.url, api_key=KEY) as hivemind:
@@ -98,7 +98,7 @@ async def test_all_pages_are_read_and_no_more_than_asked_for(double: GatewayDoub
     assert [seen.query.get("limit") for seen in double.seen[3:]] == ["50", "10"]
 
 
-async def test_a_list_that_goes_round_in_circles_ends(double: GatewayDouble):
+async def test_a_list_that_goes_round_in_circles_ends(double: GatewayDouble) -> None:
     page = answered(200, json.dumps({"items": [], "next": "again"}))
     double.script("GET", "/api/v1/bots", page, page, page)
     async with HivemindClient(double.url, api_key=KEY) as hivemind:
@@ -106,15 +106,15 @@ async def test_a_list_that_goes_round_in_circles_ends(double: GatewayDouble):
             _ = [bot async for bot in hivemind.bots()]
 
 
-async def test_a_redirect_is_told_and_never_followed(double: GatewayDouble):
+async def test_a_redirect_is_told_and_never_followed(double: GatewayDouble) -> None:
     double.script("GET", "/auth/me", answered(307, "", Location=f"{double.url}/elsewhere"))
     async with HivemindClient(double.url, api_key=KEY) as hivemind:
-        with pytest.raises(NotHivemindError, match="redirects to .*/elsewhere"):
+        with pytest.raises(NotHivemindError, match=r"redirects to .*/elsewhere"):
             await hivemind.whoami()
     assert len(double.seen) == 1
 
 
-async def test_proxies_of_the_environment_are_not_asked(double: GatewayDouble, monkeypatch: pytest.MonkeyPatch):
+async def test_proxies_of_the_environment_are_not_asked(double: GatewayDouble, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     async with HivemindClient(double.url, api_key=KEY) as hivemind:
@@ -140,7 +140,7 @@ async def test_what_is_no_answer_of_ours_is_a_clear_error(
     answer: Callable[[web.Request], Awaitable[web.StreamResponse]],
     error: type[Exception],
     words: str,
-):
+) -> None:
     double.script("GET", "/auth/me", answer)
     async with HivemindClient(double.url, api_key=KEY) as hivemind:
         with pytest.raises(error, match=words):
@@ -149,7 +149,7 @@ async def test_what_is_no_answer_of_ours_is_a_clear_error(
 
 async def test_an_answer_larger_than_any_of_ours_is_not_read_to_its_end(
     double: GatewayDouble, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     monkeypatch.setattr(wire_module, "LARGEST_ANSWER", 1000)
     double.script("GET", "/auth/me", answered(200, "x" * 2000))
     async with HivemindClient(double.url, api_key=KEY) as hivemind:
@@ -157,7 +157,9 @@ async def test_an_answer_larger_than_any_of_ours_is_not_read_to_its_end(
             await hivemind.whoami()
 
 
-async def test_a_server_that_keeps_silent_is_left_in_time_and_a_post_says_that_it_may_be_done(double: GatewayDouble):
+async def test_a_server_that_keeps_silent_is_left_in_time_and_a_post_says_that_it_may_be_done(
+    double: GatewayDouble,
+) -> None:
     forever = asyncio.Event()
 
     async def silent(_: web.Request) -> web.StreamResponse:
@@ -167,7 +169,7 @@ async def test_a_server_that_keeps_silent_is_left_in_time_and_a_post_says_that_i
     double.script("GET", "/auth/me", silent)
     double.script("POST", "/auth/login", silent)
     async with HivemindClient(double.url, api_key=KEY, timeout=timedelta(seconds=0.05)) as hivemind:
-        with pytest.raises(TimedOutError, match="in time$"):
+        with pytest.raises(TimedOutError, match=r"in time$"):
             await hivemind.whoami()
         with pytest.raises(TimedOutError, match="not known whether"):
             await hivemind.login("ada@example.org", "twelvechars+")
@@ -177,13 +179,13 @@ async def test_a_server_that_keeps_silent_is_left_in_time_and_a_post_says_that_i
 @pytest.mark.parametrize(
     "url", ["localhost:8585", "ftp://a", "http://", "http://a:b@c", "http://a/?q", "http://a b", "x", "http://a:x"]
 )
-def test_what_is_no_address_of_a_server_is_refused(url: str):
-    with pytest.raises(InvalidInputError, match="URL"):
+def test_what_is_no_address_of_a_server_is_refused(url: str) -> None:
+    with pytest.raises(InvalidInputError, match=r"URL|address"):
         HivemindClient(url)
 
 
 @pytest.mark.parametrize("slug", ["", ".", "..", "\udcff"])
-async def test_a_slug_cannot_lead_to_another_path(double: GatewayDouble, slug: str):
+async def test_a_slug_cannot_lead_to_another_path(double: GatewayDouble, slug: str) -> None:
     async with HivemindClient(double.url, api_key=KEY) as hivemind:
         with pytest.raises(InvalidInputError):
             await hivemind.bot(slug)
@@ -193,13 +195,13 @@ async def test_a_slug_cannot_lead_to_another_path(double: GatewayDouble, slug: s
 
 
 @pytest.mark.parametrize("key", ["hm_a\nX-Other: b", "hm_ä", " hm_a", "hm_a\t"])
-def test_a_key_that_would_leave_its_line_is_refused_without_being_repeated(double: GatewayDouble, key: str):
+def test_a_key_that_would_leave_its_line_is_refused_without_being_repeated(double: GatewayDouble, key: str) -> None:
     with pytest.raises(InvalidInputError) as caught:
         HivemindClient(double.url, api_key=key)
     assert "hm_" not in caught.value.message
 
 
-async def test_a_stream_tells_start_deltas_and_the_whole_answer(double: GatewayDouble):
+async def test_a_stream_tells_start_deltas_and_the_whole_answer(double: GatewayDouble) -> None:
     double.add_bot("helpdesk")
     double.add_snippet("helpdesk", "Refunds", "Refunds take ten days.")
     async with HivemindClient(double.url, api_key=KEY) as hivemind:
@@ -229,21 +231,21 @@ async def test_a_stream_tells_start_deltas_and_the_whole_answer(double: GatewayD
 )
 async def test_a_stream_that_ends_badly_says_how(
     double: GatewayDouble, chunks: list[bytes], error: type[Exception], words: str
-):
+) -> None:
     double.script("POST", "/api/v1/bots/helpdesk/chat", streamed(*chunks))
     async with HivemindClient(double.url, api_key=KEY) as hivemind:
         with pytest.raises(error, match=words):
             _ = [event async for event in hivemind.ask_streaming("helpdesk", "hello")]
 
 
-async def test_a_refusal_before_the_first_event_is_an_ordinary_one(double: GatewayDouble):
+async def test_a_refusal_before_the_first_event_is_an_ordinary_one(double: GatewayDouble) -> None:
     async with HivemindClient(double.url, api_key=KEY) as hivemind:
         with pytest.raises(ApiError) as caught:
             _ = [event async for event in hivemind.ask_streaming("nobody", "hello")]
     assert caught.value.code == "bot_not_found"
 
 
-async def test_an_answer_that_was_not_streamed_is_an_answer_too(double: GatewayDouble):
+async def test_an_answer_that_was_not_streamed_is_an_answer_too(double: GatewayDouble) -> None:
     double.add_bot("helpdesk")
     async with HivemindClient(double.url, api_key=KEY) as hivemind:
         whole = await hivemind.ask("helpdesk", "hello")
@@ -252,7 +254,7 @@ async def test_an_answer_that_was_not_streamed_is_an_answer_too(double: GatewayD
     assert [type(event) for event in events] == [Done]
 
 
-async def test_leaving_a_stream_hangs_up(double: GatewayDouble):
+async def test_leaving_a_stream_hangs_up(double: GatewayDouble) -> None:
     left = asyncio.Event()
 
     async def endless(request: web.Request) -> web.StreamResponse:
@@ -275,7 +277,7 @@ async def test_leaving_a_stream_hangs_up(double: GatewayDouble):
     assert first.text == "a"
 
 
-async def test_a_session_travels_as_the_cookie_and_the_key_goes_first(double: GatewayDouble):
+async def test_a_session_travels_as_the_cookie_and_the_key_goes_first(double: GatewayDouble) -> None:
     double.admin = {"username": "ada", "email": "ada@example.org", "password": "twelvechars+"}
     async with HivemindClient(double.url) as nobody:
         session = await nobody.login("ada@example.org", "twelvechars+")

@@ -97,8 +97,8 @@ def _sources(root: Path) -> list[Path]:
 
 
 def _tests(root: Path) -> list[Path]:
-    found = sorted(path for top in _TOPS for path in (root / top).glob("*/tests") if path.is_dir())
-    return found + [path for path in (root / "tests",) if path.is_dir()]
+    found = sorted(path for top in _TOPS for path in (root / top).glob("*/tests"))
+    return [path for path in (*found, root / "tests") if any(path.rglob("*.py"))]
 
 
 def _adopt_orphans() -> None:

@@ -163,7 +163,6 @@ def _app(double: GatewayDouble) -> web.Application:
         raw = await request.read()
         body = json.loads(raw) if raw else None
         double.seen.append(Seen(request.method, request.path, dict(request.query), dict(request.headers), body))
-        request["body"] = body
         if scripted := double.scripted.get((request.method, request.path)):
             answer = scripted.pop(0)
             return answer if isinstance(answer, web.StreamResponse) else await answer(request)
@@ -200,7 +199,7 @@ class _Routes:
         self.double = double
 
     async def register(self, request: web.Request) -> web.Response:
-        body = request["body"]
+        body = await request.json()
         if self.double.admin is not None:
             raise Refusal(409, "already_registered", "an administrator is registered already")
         if self.double.setup_token is not None and body.get("setup_token") != self.double.setup_token:
@@ -211,7 +210,7 @@ class _Routes:
         return web.json_response(self._account() | {"api_key": KEY}, status=201)
 
     async def login(self, request: web.Request) -> web.Response:
-        body, admin = request["body"], self.double.admin
+        body, admin = await request.json(), self.double.admin
         if admin is None or (body["email"], body["password"]) != (admin["email"], admin["password"]):
             raise Refusal(401, "invalid_credentials", "e-mail address or password is wrong")
         response = web.json_response(self._account() | {"expires_at": "2026-11-29T18:04:05.123Z"})
@@ -227,7 +226,7 @@ class _Routes:
 
     async def create_bot(self, request: web.Request) -> web.Response:
         self._who(request)
-        body = dict(request["body"])
+        body = dict(await request.json())
         slug, template = body.pop("slug"), body.pop("template", None)
         if slug in self.double.bots:
             raise Refusal(409, "slug_taken", f"the slug {slug} is taken")
@@ -249,7 +248,7 @@ class _Routes:
         return web.json_response(self._bot(request))
 
     async def add_snippet(self, request: web.Request) -> web.Response:
-        slug, body = self._bot(request)["slug"], request["body"]
+        slug, body = self._bot(request)["slug"], await request.json()
         if not body["body"]:
             _wrong("body", "too_short", "must be 1 to 20000 characters")
         return web.json_response(self.double.add_snippet(slug, **body), status=201)
@@ -273,7 +272,7 @@ class _Routes:
         return web.json_response({"items": hits, "next": None})
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
-        slug, body = self._bot(request)["slug"], request["body"]
+        slug, body = self._bot(request)["slug"], await request.json()
         if not body["message"].strip():
             _wrong("message", "too_short", "must not be blank")
         found = self._found(slug, body["message"])[:1]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -15,7 +15,7 @@ import typer
 from hivemind_client.cli.output import Output
 from hivemind_client.cli.pages import CommandPage, GroupPage
 from hivemind_client.cli.refusals import UsageError
-from hivemind_client.errors import ClientError, InvalidInputError
+from hivemind_client.errors import InvalidInputError
 from hivemind_client.settings import Settings, SettingsError, resolve
 
 if TYPE_CHECKING:
@@ -107,22 +107,26 @@ class Hm:
     @asynccontextmanager
     async def _open(self, timeout: float, api_key: str | None, session: str | None) -> AsyncIterator[HivemindClient]:
         from hivemind_client.client import HivemindClient
+        from hivemind_client.wire import checked_url
 
-        limit = timedelta(seconds=self.flags.timeout or timeout)
-        try:
-            client = HivemindClient(self.settings.url, api_key=api_key, session=session, timeout=limit)
-        except InvalidInputError as error:
-            raise self._blamed(error) from None
+        settings, limit = self.settings, timedelta(seconds=self.flags.timeout or timeout)
+        with _blaming(settings.url_from):
+            url = checked_url(settings.url)
+        with _blaming(settings.credential_from):
+            client = HivemindClient(url, api_key=api_key, session=session, timeout=limit)
         async with client:
             yield client
 
-    def _blamed(self, error: InvalidInputError) -> ClientError:
-        # Who reads "no URL" must know in which of four places it stands.
-        about_url = "URL" in error.message
-        source = self.settings.url_from if about_url else self.settings.credential_from
+
+@contextmanager
+def _blaming(source: str) -> Iterator[None]:
+    # Who reads "no URL" must know in which of four places it stands.
+    try:
+        yield
+    except InvalidInputError as error:
         if source in ("--url", ""):
-            return error
-        return SettingsError(f"{source}: {error.message}", hint=error.hint)
+            raise
+        raise SettingsError(f"{source}: {error.message}", hint=error.hint) from None
 
 
 def group(help_text: str, examples: str = "") -> typer.Typer:
