@@ -1,4 +1,4 @@
-# ruff: noqa: ASYNC110, ASYNC240 - a test may block its loop for a moment
+
 """The fleet, with services that behave, or misbehave, as they are told; as a script this file runs one of them."""
 
 from __future__ import annotations

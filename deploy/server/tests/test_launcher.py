@@ -30,7 +30,8 @@ def clone(open_folder: Path) -> Iterator[Path]:
     for name in ("build", "runtime", "dev"):
         (folder / "requirements" / f"{name}.txt").write_text("# nothing: it is lent\n")
     yield folder
-    folder.chmod(0o755)
+    if folder.exists():
+        folder.chmod(0o755)
 
 
 def variables(**more: str) -> dict[str, str]:

@@ -45,7 +45,9 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(f"HIVEMIND_{name}", raising=False)
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    return tmp_path / "config" / "hivemind"
+    folder = tmp_path / "config" / "hivemind"
+    folder.mkdir(parents=True)
+    return folder
 
 
 @pytest.fixture

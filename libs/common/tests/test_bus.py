@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 
 import nats
@@ -154,7 +154,7 @@ async def test_a_newer_peer_is_understood_and_an_older_one_too(bus: Bus, server:
 async def test_replicas_share_the_questions(servers: Servers, bus: Bus, server: Bus) -> None:
     taken = {"a": 0, "b": 0}
 
-    def counting(name: str):
+    def counting(name: str) -> Callable[[Call, Word], Awaitable[Word]]:
         async def handler(_call: Call, word: Word) -> Word:
             taken[name] += 1
             return word

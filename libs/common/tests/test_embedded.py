@@ -1,4 +1,4 @@
-# ruff: noqa: ASYNC110, ASYNC220, ASYNC240 - a test may block its loop for a moment
+# ruff: noqa: ASYNC220 - a test may block its loop for a moment
 from __future__ import annotations
 
 import asyncio

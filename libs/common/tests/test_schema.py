@@ -66,7 +66,7 @@ async def test_an_old_file_that_was_edited_is_refused_by_name(empty: SecretStr) 
     edited = Migration(first.owner, first.number, first.name, first.sql + "\n-- changed\n")
 
     with patch.object(runner, "migrations", return_value=(edited, *others)):
-        with pytest.raises(SchemaError, match="meta/0001_pre_migrations.sql was edited"):
+        with pytest.raises(SchemaError, match=r"meta/0001_pre_migrations\.sql was edited"):
             await migrate(empty, PASSWORDS)
 
 

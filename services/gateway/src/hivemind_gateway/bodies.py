@@ -90,8 +90,6 @@ def validate(model: type[M], value: Any) -> M:
         return model.model_validate_json(orjson.dumps(value), strict=True, extra="forbid")
     except ValidationError as fault:
         raise of_validation(fault) from None
-    except orjson.JSONEncodeError:
-        raise ValidationFailedError.at("", "too_large", "a number is out of range") from None
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -124,7 +122,7 @@ def _check_texts(value: Any) -> None:
             fault = _fault_of(found)
             if fault:
                 faults.append({"path": path, "code": "bad_character", "message": fault})
-        elif isinstance(found, float) and not math.isfinite(found):
+        elif _is_out_of_range(found):
             faults.append({"path": path, "code": "too_large", "message": "is out of range"})
         elif isinstance(found, (dict, list)):
             if depth > MAX_DEPTH:
@@ -136,6 +134,12 @@ def _check_texts(value: Any) -> None:
                 waiting.append((f"{path}.{name}" if path else str(name), member, depth + 1))
     if faults:
         raise ValidationFailedError.of(faults)
+
+
+def _is_out_of_range(value: object) -> bool:
+    if isinstance(value, float):
+        return not math.isfinite(value)
+    return isinstance(value, int) and abs(value) >= 2**63
 
 
 def _fault_of(text: str) -> str:

@@ -239,9 +239,9 @@ def _bounded(kind: str, context: Mapping[str, Any]) -> tuple[str, str] | None:
             return "too_short", "must not be empty" if least == 1 else f"must be at least {least} characters long"
         case "string_too_long":
             return "too_long", f"must be at most {context['max_length']} characters long"
-        case "too_long":
+        case "too_long" if "max_length" in context:
             return "too_long", f"must have at most {context['max_length']} entries"
-        case "too_short":
+        case "too_short" if "min_length" in context:
             return "too_short", f"must have at least {context['min_length']} entries"
         case "greater_than_equal":
             return "too_small", f"must be at least {_plain(context['ge'])}"

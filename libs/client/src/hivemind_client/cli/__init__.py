@@ -12,12 +12,14 @@ import typer
 
 from hivemind_client.cli import account, bots, chat, knowledge, server
 from hivemind_client.cli.failures import exit_code, hint_for
-from hivemind_client.cli.frame import group
+from hivemind_client.cli.frame import Flags, Hm, group
 from hivemind_client.cli.output import Output
 from hivemind_client.cli.refusals import UsageError
 from hivemind_client.errors import ClientError
 
 __all__ = ["main"]
+
+PLAIN_FLAGS = ("--json", "--quiet", "-q", "--no-color")
 
 FRONT_PAGE = """
 hm setup                                               make the first administrator, keep its key
@@ -65,6 +67,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: list[str]) -> int:
     out = _output(arguments)
     try:
+        if [argument for argument in arguments if argument not in PLAIN_FLAGS] in (["version"], ["--version"]):
+            # Parsed here: typer would load pydantic to judge the flags that nobody gave, which takes longer than all else.
+            server.version(Hm(Flags("--json" in arguments, quiet=bool({"-q", "--quiet"} & set(arguments)))))
+            return 0
         result = typer.main.get_command(_app()).main(args=arguments, prog_name="hm", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except ClientError as error:

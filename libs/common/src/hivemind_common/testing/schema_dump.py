@@ -15,12 +15,20 @@ from hivemind_common.schema.runner import LOGIN_ROLES, migrate
 from hivemind_common.secrets import SecretStr
 
 SCHEMA_FILE = Path(str(files("hivemind_common.schema"))) / "schema.sql"
-_HEAD = "-- What the migrations make. Not for running: a test compares it, so that a change is seen whole in review.\n\n"
+_HEAD = (
+    "-- What the migrations make. Not for running: a test compares it, so that a change is seen whole in review.\n\n"
+)
 
 
 def dump_schema(database_url: SecretStr) -> str:
     """Return the structure of a database, with its rights, and without what differs from run to run."""
-    command = [wheel_postgres() / "pg_dump", "--schema-only", "--no-owner", "--dbname", database_url.get_secret_value()]
+    command = [
+        str(wheel_postgres() / "pg_dump"),
+        "--schema-only",
+        "--no-owner",
+        "--dbname",
+        database_url.get_secret_value(),
+    ]
     told = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 - the command is ours
     lines = [
         line.rstrip()
