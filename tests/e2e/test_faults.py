@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,8 @@ pytestmark = [pytest.mark.processes, pytest.mark.asyncio(loop_scope="module")]
 BACK_WITHIN = 10
 """Seconds until what was killed answers again, with nobody's help."""
 
-HANGING = aiohttp.ClientTimeout(total=5)
-"""An answer that takes longer is none: a fault is told, not waited out."""
+HANGING = aiohttp.ClientTimeout(total=8)
+"""An answer that takes longer is none. A question that was with a service when it was killed is given up after 5 s."""
 
 HEALTH_LIMIT = 2
 AWAY = 2.0
@@ -54,6 +55,7 @@ class Fault:
 
 
 READ_BOT = ("GET", "/api/v1/bots/support")
+READ_SNIPPETS = ("GET", "/api/v1/bots/support/knowledge")
 CHAT = ("POST", "/api/v1/bots/support/chat")
 OWN = frozenset({"auth", "bots", "knowledge"})
 FAULTS = {
@@ -100,21 +102,21 @@ class Rig:
         _, report, _ = await self.instance.call("GET", "/api/v1/health", key="", timeout=timeout)
         return report
 
-    async def look(self, fault: Fault, seen: Seen) -> bool:
-        """Ask for everything once, and judge how it is refused; true when all is well again."""
-        well = True
-        for method, path in {fault.asks, READ_BOT, CHAT, ("GET", "/api/v1/bots/support/knowledge")}:
-            status, answer = await self.ask(method, path)
-            if status == 200:
-                continue
-            well = False
-            assert (status, answer["code"]) == (503, "unavailable"), answer
-            assert answer["service"] in fault.names, answer
-            seen.named.add(answer["service"])
+    async def look(self, ask: tuple[str, str], fault: Fault, seen: Seen) -> bool:
+        """Ask once, and judge how it is refused; true when it is answered."""
+        status, answer = await self.ask(*ask)
+        if status == 200:
+            return True
+        assert (status, answer["code"]) == (503, "unavailable"), answer
+        assert answer["service"] in fault.names, answer
+        seen.named.add(answer["service"])
+        return False
+
+    async def look_at_health(self, fault: Fault, seen: Seen) -> bool:
         report = await self.health()
         seen.healths.add(report["status"])
         seen.components.add(report["components"][fault.part]["status"])
-        return well and report["status"] == "ok"
+        return bool(report["status"] == "ok")
 
 
 @asynccontextmanager
@@ -152,23 +154,27 @@ async def tasks(open_folder: Path) -> AsyncIterator[Rig]:
 
 
 async def kill_and_watch(rig: Rig, fault: Fault) -> None:
-    seen = Seen()
+    """Kill the part while everything is asked for, without a pause and at once."""
     reply = (await rig.ask(*CHAT))[1]["reply"]
     killed = rig.pid_of(fault.part)
+    seen = Seen()
+    looks = [partial(rig.look, ask, fault, seen) for ask in {fault.asks, READ_BOT, CHAT, READ_SNIPPETS}]
+    looks.append(partial(rig.look_at_health, fault, seen))
+
+    async def keep_looking(look: Callable[[], Awaitable[bool]]) -> None:
+        while not (fault.part in seen.named and fault.status in seen.healths and "down" in seen.components):
+            await look()
+            await asyncio.sleep(0.02)
+
+    async def is_well() -> bool:
+        return all([await look() for look in looks])
 
     os.kill(killed, signal.SIGKILL)
 
-    async def is_named() -> bool:
-        await rig.look(fault, seen)
-        # An identity is kept for a second, so a dead auth shows a moment later.
-        return fault.part in seen.named and fault.status in seen.healths
-
-    async def is_well() -> bool:
-        return await rig.look(fault, seen)
-
-    await until(is_named, limit=BACK_WITHIN, what=f"a refusal that names {fault.part}, and health that says so")
+    async with asyncio.timeout(BACK_WITHIN), asyncio.TaskGroup() as group:
+        for look in looks:
+            group.create_task(keep_looking(look))
     await until(is_well, limit=BACK_WITHIN, what=f"{fault.part} is back")
-    assert "down" in seen.components
     assert rig.pid_of(fault.part) != killed
     assert (await rig.ask(*CHAT))[1]["reply"] == reply
 

@@ -1,4 +1,3 @@
-
 """The fleet, with services that behave, or misbehave, as they are told; as a script this file runs one of them."""
 
 from __future__ import annotations

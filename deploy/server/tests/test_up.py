@@ -64,9 +64,16 @@ def run_file(folder: Path) -> Any:
     return json.loads((folder / "run.json").read_text())
 
 
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes() != b""  # empty: ended, and not reaped by its new parent yet
+    except OSError:
+        return False
+
+
 def gone(pids: Sequence[int], limit: float = 15) -> bool:
     deadline = time.monotonic() + limit
-    while any(Path(f"/proc/{pid}").exists() for pid in pids):
+    while any(is_running(pid) for pid in pids):
         if time.monotonic() > deadline:
             return False
         time.sleep(0.05)

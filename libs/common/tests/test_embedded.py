@@ -60,9 +60,16 @@ async def ask(server: EmbeddedPostgres, statement: str, password: SecretStr = PA
         await connection.close()
 
 
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes() != b""  # empty: ended, and not reaped by its new parent yet
+    except OSError:
+        return False
+
+
 async def ended(pid: int) -> None:
     async with asyncio.timeout(15):
-        while Path(f"/proc/{pid}").exists():
+        while is_running(pid):
             await asyncio.sleep(0.02)
 
 

@@ -32,14 +32,11 @@ SELECT {_COLUMNS}
  LIMIT $3
 """
 
-REMOVE_SNIPPET = """
-WITH gone AS (DELETE FROM knowledge.snippet WHERE bot_id = $1 AND id = $2 RETURNING id)
-SELECT id FROM gone
-"""
+REMOVE_SNIPPET = "DELETE FROM knowledge.snippet WHERE bot_id = $1 AND id = $2 RETURNING id"
 
 BURY_SNIPPET = """
 INSERT INTO knowledge.tombstone (bot_id, id, corpus_version, removed_at)
-SELECT $1, $2, knowledge.raise_version($1, -1, $3), $4
+SELECT $1, $2, knowledge.raise_version($1, -1, NULL), $3
 """
 
 # What was asked, as lexemes of every language that this bot was taught in: without the short words that all texts
@@ -153,7 +150,7 @@ async def remove_snippet(conn: Conn, bot_id: BotId, snippet_id: SnippetId, momen
     """Delete one, leaving a tombstone; raises `SnippetNotFoundError`. Wants a transaction."""
     if await conn.fetchrow(REMOVE_SNIPPET, bot_id, snippet_id) is None:
         raise SnippetNotFoundError
-    await conn.execute(BURY_SNIPPET, bot_id, snippet_id, None, moment)
+    await conn.execute(BURY_SNIPPET, bot_id, snippet_id, moment)
 
 
 async def read_question(conn: Conn, bot_id: BotId, text: str) -> Question:

@@ -105,8 +105,10 @@ class EmbeddedPostgres:
             await self._initialise(binaries, major)
         self._check_cluster(major)
         if sys.platform == "linux":
-            # Nobody is left on this cluster, so its pid file is stale; the number in it may meanwhile be another's.
-            (self._cluster / "postmaster.pid").unlink(missing_ok=True)
+            # Nobody is left on this cluster, so its pid files are stale. The number in them may meanwhile be another's,
+            # or a zombie's that nobody has waited for yet.
+            for stale in (self._cluster / "postmaster.pid", self._sockets / ".s.PGSQL.5432.lock"):
+                stale.unlink(missing_ok=True)
         self._make_socket_folder()
         try:
             await self._launch(binaries, major)

@@ -116,11 +116,12 @@ DECLARE
     now_at knowledge.corpus;
 BEGIN
     INSERT INTO knowledge.corpus AS corpus (bot_id, version, snippet_count, languages)
-    VALUES (of_bot, 1, added, ARRAY[coalesce(in_language, 'en')])
+    VALUES (of_bot, 1, greatest(added, 0), ARRAY[coalesce(in_language, 'en')])
     ON CONFLICT (bot_id) DO UPDATE
        SET version = corpus.version + 1,
            snippet_count = corpus.snippet_count + added,
-           languages = CASE WHEN coalesce(in_language, 'en') = ANY (corpus.languages) THEN corpus.languages
+           languages = CASE WHEN added <= 0 OR coalesce(in_language, 'en') = ANY (corpus.languages)
+                                 THEN corpus.languages
                             ELSE corpus.languages || coalesce(in_language, 'en') END
     RETURNING * INTO now_at;
     PERFORM bots.count_snippets(of_bot, now_at.snippet_count);
