@@ -20,8 +20,10 @@ from hivemind_common.contracts.knowledge import (
 )
 from hivemind_common.db import Database
 from hivemind_common.ids import IdMaker, SnippetId
-from hivemind_common.telemetry import Metrics
+from hivemind_common.telemetry import Metrics, get_logger
 from hivemind_knowledge import relevance, storage
+
+log = get_logger()
 
 
 class Library:
@@ -80,6 +82,7 @@ class Library:
                     highlights=tuple(highlights),
                 )
                 hits.append(hit)
+        log.info("knowledge.searched", bot_id=str(request.bot_id), found=len(hits))
         return SearchResult(items=tuple(hits))
 
     async def find_passages(self, _call: Call, request: FindPassages) -> PassagesFound:
@@ -102,6 +105,7 @@ class Library:
             for snippet_id, share in covering.items()
             if (text := texts.get(snippet_id)) is not None
         ]
+        log.info("knowledge.searched", bot_id=str(request.bot_id), found=len(passages))
         return PassagesFound(items=tuple(passages))
 
 

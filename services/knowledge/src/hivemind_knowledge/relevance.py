@@ -26,6 +26,9 @@ MOST_SENTENCES: Final = 8
 LATER: Final = 0.25
 """How much of a word a passage loses for each sentence that stands before it."""
 
+IDLE: Final = 0.3
+"""And for each of its own sentences that holds none of them."""
+
 MOST_MATCHES: Final = 400
 """Places in one text that are looked at; a text of 20,000 characters may hold thousands."""
 
@@ -96,13 +99,15 @@ def best_passage(body: str, matches: list[Span]) -> str:
     best, best_score = sentences[0], -math.inf
     for first, (start, _) in enumerate(sentences):
         held: set[str] = set()
+        idle = 0
         for place in range(first, min(first + MOST_SENTENCES, len(sentences))):
             end = sentences[place][1]
             if end - start > LONGEST_QUOTE and place > first:
                 break
             held |= words[place]
+            idle += not words[place]
             # A run grows for another word of the question, not for a word that it has already.
-            score = len(held) - 0.001 * (end - start) - LATER * first
+            score = len(held) - 0.001 * (end - start) - LATER * first - IDLE * idle
             if score > best_score:
                 best, best_score = (start, end), score
     return body[best[0] : _completed(sentences, best)]

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from hivemind_auth.passwords import MOST_WAITING, THREADS, Passwords
+from hivemind_common.contracts.auth import BusyError
+
+
+@pytest.fixture
+def passwords() -> Iterator[Passwords]:
+    opened = Passwords()
+    yield opened
+    opened.close()
+
+
+async def test_only_the_right_secret_is_verified(passwords: Passwords) -> None:
+    stored = await passwords.hash("secret")
+
+    assert stored.startswith("$argon2id$v=19$m=47104,t=1,p=1$")
+    assert await passwords.verify(stored, "secret")
+    assert not await passwords.verify(stored, "Secret")
+    assert not await passwords.verify(None, "nobody")
+    assert not await passwords.verify("not a hash", "secret")
+
+
+async def test_who_would_stand_behind_the_line_is_told_to_come_again(passwords: Passwords) -> None:
+    tries = await asyncio.gather(*(passwords.hash("x") for _ in range(100)), return_exceptions=True)
+
+    refused = [each for each in tries if isinstance(each, BusyError)]
+    assert len(tries) - len(refused) == MOST_WAITING + THREADS
+    assert all(refusal.retry_after for refusal in refused)
+    assert await passwords.hash("x")
