@@ -30,7 +30,8 @@ async def test_registering_answers_once_and_shows_the_key_once(fresh: Instance) 
     _, me, _ = await fresh.call("GET", ME, key=body["api_key"], expect=200)
     assert (me["id"], me["auth"]) == (body["id"], "api_key")
     assert "admin" in me["scopes"]
-    for again in (FORM, {}, {"username": 5}, [], "x"):
+    others: tuple[Any, ...] = (FORM, {}, {"username": 5}, [], "x")
+    for again in others:
         _, refusal, _ = await fresh.call("POST", "/auth/register", json=again, expect=409)
         assert refusal["code"] == "already_registered"
     await fresh.call("POST", "/auth/register", data=b"{", headers={"Content-Type": "application/json"}, expect=400)

@@ -336,7 +336,7 @@ async def test_an_endless_body_is_refused_when_it_passes_the_limit(instance: Ins
 
 
 async def test_refusals_come_in_their_order(instance: Instance) -> None:
-    junk = {"data": b"{", "headers": {"Content-Type": "application/json"}}
+    junk: dict[str, Any] = {"data": b"{", "headers": {"Content-Type": "application/json"}}
     # 401 before 415, 415 before 404, 404 of the bot before 400 of the body.
     await instance.call(
         "POST", f"{BOTS}/nope/chat", data=b"x", headers={"Content-Type": "text/plain"}, key="", expect=401

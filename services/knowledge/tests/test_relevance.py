@@ -84,7 +84,8 @@ def test_a_short_passage_takes_the_next_sentence_along() -> None:
 @given(st.text(min_size=1, max_size=3000).filter(str.strip), st.data())
 def test_passages_and_excerpts_stand_in_the_body_letter_for_letter(body: str, data: st.DataObject) -> None:
     places = st.integers(0, len(body))
-    matches = sorted({tuple(sorted(pair)) for pair in data.draw(st.lists(st.tuples(places, places), max_size=8))})
+    pairs = data.draw(st.lists(st.tuples(places, places), max_size=8))
+    matches = sorted({(min(pair), max(pair)) for pair in pairs})
 
     assert best_passage(body, matches) in body
     excerpt, highlights = excerpt_of(body, matches)
