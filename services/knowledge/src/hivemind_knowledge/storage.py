@@ -49,13 +49,14 @@ SELECT corpus.version, corpus.snippet_count, language,
 """
 
 # Candidates through the index that is scoped to the bot, any lexeme being enough; then Postgres's own ranking, with
-# which of the lexemes each one holds, so that how rare they are here can be told without another question.
+# which of the lexemes each one holds, so that how rare they are here can be told without another question. The bot
+# stands in the index's hashes already; it is compared in a form that no other index serves, only to rule out a collision.
 FIND_CANDIDATES = """
 WITH candidate AS MATERIALIZED (
     SELECT id, ts_rank('{0.15, 0.15, 0.15, 1.0}', lexemes, knowledge.any_of($2)) AS score,
            ARRAY(SELECT unnest($2::text[]) INTERSECT SELECT unnest(tsvector_to_array(lexemes))) AS matched
       FROM knowledge.snippet
-     WHERE bot_id = $1
+     WHERE bot_id IS NOT DISTINCT FROM $1
        AND cardinality($2::text[]) > 0
        AND knowledge.scoped(bot_id, tsvector_to_array(lexemes)) && knowledge.scoped($1, $2)
 ), best AS (
