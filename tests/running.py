@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from hivemind_common.testing.waiting import alive, wait_until
+from hivemind_common.testing.processes import alive, family
+from hivemind_common.testing.waiting import wait_until
 from hivemind_server.settings import without_ours
 
 COMMAND: Final = (sys.executable, "-P", "-m", "hivemind_server")
@@ -38,14 +39,6 @@ class Up:
     def url(self) -> str:
         return str(self.told["url"])
 
-    def family(self) -> list[int]:
-        """Itself and everything below it, the eldest first."""
-        parents = {pid: parent for pid in _pids() if (parent := _parent(pid)) is not None}
-        family = [self.process.pid]
-        for member in family:
-            family += [pid for pid, parent in parents.items() if parent == member]
-        return family
-
     def sql(self, statement: str) -> list[list[str]]:
         """Run one statement as the operator does, and return the rows, without their heading."""
         command = [*COMMAND, "sql", "--data-dir", str(self.folder), "-c", statement]
@@ -59,12 +52,12 @@ class Up:
 
     def kill_everything(self) -> None:
         """Kill it and everything below it, as a loss of power does."""
-        family = self.family()
-        for pid in family:
+        members = family(self.process.pid)
+        for pid in members:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.process.wait(START_LIMIT)
-        wait_until(lambda: not any(alive(pid) for pid in family), limit=10, what="the end of what was killed")
+        wait_until(lambda: not any(alive(pid) for pid in members), limit=10, what="the end of what was killed")
 
 
 @contextlib.contextmanager
@@ -93,22 +86,3 @@ def up(folder: Path, *arguments: str, **variables: str) -> Iterator[Up]:
     finally:
         if process.poll() is None:
             running.kill_everything()
-
-
-def command_line(pid: int) -> bytes:
-    """How a process was started; empty when it has ended."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""
-
-
-def _pids() -> list[int]:
-    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-
-
-def _parent(pid: int) -> int | None:
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[1])
-    except OSError:
-        return None

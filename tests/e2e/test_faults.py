@@ -18,7 +18,8 @@ import pytest_asyncio
 
 from hivemind_common.embedded.account import embedded_account
 from hivemind_common.environment import Environment, HostPort
-from hivemind_common.testing.waiting import alive, until
+from hivemind_common.testing.processes import alive
+from hivemind_common.testing.waiting import until
 from hivemind_server import fleet as fleet_module
 from hivemind_server.data import DataFolder
 from hivemind_server.fleet import Fleet

@@ -23,7 +23,8 @@ from pathlib import Path
 
 import pytest
 
-from hivemind_common.testing.waiting import alive, wait_until
+from hivemind_common.testing.processes import alive
+from hivemind_common.testing.waiting import wait_until
 from hivemind_server.settings import without_ours
 
 pytestmark = pytest.mark.processes

@@ -13,9 +13,10 @@ from typing import Any
 import aiohttp
 import pytest
 
+from hivemind_common.testing.processes import command_line, family
 from hivemind_common.testing.waiting import until, wait_until
 from tests.conftest import Instance
-from tests.running import Up, command_line, up
+from tests.running import Up, up
 
 pytestmark = pytest.mark.processes
 
@@ -70,6 +71,7 @@ CANARIES = {
     "setup token": "canary-of-the-setup-token-x",
     "metrics token": "canary-of-the-metrics-token",
     "database password": "canary-of-the-database-password",
+    "model key": "canary-of-the-key-of-the-model",
     "prompt": "canary-of-the-prompt",
     "title": "canaryofthetitle",
     "snippet": "canaryofthesnippet",
@@ -88,6 +90,9 @@ SETTINGS = {
     "HIVEMIND_SETUP_TOKEN": CANARIES["setup token"],
     "HIVEMIND_METRICS_TOKEN": CANARIES["metrics token"],
     "DB_PASSWORD": CANARIES["database password"],
+    "HIVEMIND_LLM_PROVIDER": "openai",
+    "HIVEMIND_LLM_API_KEY": CANARIES["model key"],
+    "HIVEMIND_LLM_MODEL": "any",
 }
 
 
@@ -102,7 +107,7 @@ async def test_no_secret_stands_in_logs_metrics_or_command_lines(open_folder: Pa
                 os.kill(running.told[part]["pid"], signal.SIGKILL)
                 await use_while_it_is_away(client)
             metrics = b"".join([await read_metrics(running, client), *(await read_ops(running, client))])
-        command_lines = b"\n".join(command_line(pid) for pid in running.family())
+        command_lines = b"\n".join(command_line(pid) for pid in family(running.process.pid))
         for secret in (running.folder / "secrets").iterdir():
             canaries[secret.name] = secret.read_text().strip()
     logs = dict(log_files(running))
@@ -125,7 +130,7 @@ async def use_everything(client: Instance, canaries: dict[str, str]) -> None:
     canaries["cookie"] = cookie
     await client.call("GET", "/auth/me", key="", headers={"Cookie": f"hm_session={cookie}"}, expect=200)
     await client.call("GET", "/auth/me", key="", headers=bearer("admin key"), expect=200)
-    await client.mint("support", system_prompt=f"You help. {CANARIES['prompt']}")
+    await client.mint("support", provider="quote", system_prompt=f"You help. {CANARIES['prompt']}")
     snippet = await client.teach("support", CANARIES["title"], f"Refunds take {CANARIES['snippet']} ten days.")
     path = "/api/v1/bots/support"
     await client.call("GET", f"{path}/knowledge/search?q={CANARIES['search']}", expect=200)
@@ -190,7 +195,7 @@ async def read_ops(running: Up, client: Instance) -> list[bytes]:
 
 
 TWICE = {"slug": "support", "name": "Support", "system_prompt": CANARIES["prompt"]}
-LLM = {"slug": "llm", "name": "LLM", "system_prompt": CANARIES["prompt"], "provider": "openai", "model": "x"}
+LLM = {"slug": "llm", "name": "LLM", "system_prompt": CANARIES["prompt"]}
 
 
 def bearer(name: str) -> dict[str, str]:

@@ -122,6 +122,7 @@ def test_it_starts_says_where_it_is_and_stops_in_order(open_folder: Path, mode: 
     assert not (folder / "run.json").exists()
     logged = b"".join(file.read_bytes() for file in (folder / "logs").glob("gateway.log"))
     assert b'"event":"http.request"' in logged
+    assert not list((folder / "secrets").glob("*.*"))
     for secret in (folder / "secrets").iterdir():
         assert secret.read_bytes().strip() not in logged
 

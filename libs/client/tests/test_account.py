@@ -110,6 +110,10 @@ async def test_login_tries_a_key_and_keeps_only_one_that_works(there: Hm, double
     assert (ran.code, ran.out) == (4, "")
     assert "invalid or inactive API key" in ran.err
     assert not (config / "env").exists()
+    for malformed in ("hm_a\nhm_b", "hm_ä", ""):
+        ran = await there("login", "--key-stdin", stdin=malformed)
+        assert ran.code in (1, 2)
+        assert "hm_" not in ran.err
     ran = await there("login", "--key-stdin", stdin=f"{KEY}\n")
     assert ran.code == 0
     assert KEY not in ran.out + ran.err

@@ -83,7 +83,7 @@ async def test_standard_input_is_a_file_without_a_name(hm: Hm, double: GatewayDo
         (b"a\0b", 1, "NUL"),
         (b"# " + b"t" * 201 + b"\nbody", 1, "the title of"),
         (b"# t\n" + b"b" * 20_001, 1, "20,001 characters, at most 20,000"),
-        (b"b" * 200_000, 1, "has more than 20,200 characters"),
+        (b"b" * 200_000, 1, "has more than 20,000 characters"),
     ],
 )
 async def test_a_bad_file_is_named_with_the_cure_and_nothing_is_sent(

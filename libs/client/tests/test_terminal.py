@@ -25,7 +25,7 @@ class Terminal:
 
     def __init__(self, process: asyncio.subprocess.Process, screen: asyncio.StreamReader, keyboard: int) -> None:
         self.process, self._screen, self._keyboard = process, screen, keyboard
-        self.shown = ""
+        self.shown = self.raw = ""
         self._seen = 0
 
     async def until(self, text: str) -> None:
@@ -49,6 +49,7 @@ class Terminal:
             chunk = (await self._screen.read(4096)).decode()
         except OSError:  # how a terminal says that nobody is on it any more
             chunk = ""
+        self.raw += chunk
         self.shown += re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", chunk).replace("\r\n", "\n")
         return chunk
 
@@ -171,9 +172,20 @@ async def test_a_table_fits_the_terminal_and_nobodys_brackets_are_markup(
     assert max(map(len, person.shown.splitlines())) <= 80
 
 
-async def test_many_files_show_progress_and_errors_have_colour_only_when_wanted(
-    env: dict[str, str], tmp_path: Path
-) -> None:
+async def test_errors_have_colour_where_it_is_wanted(env: dict[str, str]) -> None:
+    for more, flags, coloured in (
+        ({}, [], True),
+        ({"NO_COLOR": ""}, [], True),
+        ({"NO_COLOR": "1"}, [], False),
+        ({}, ["--no-color"], False),
+        ({"TERM": "dumb"}, [], False),
+    ):
+        async with terminal({**env, **more}, "bot", "show", "nobody", *flags) as person:
+            assert await person.end() == 9
+        assert ("\x1b[" in person.raw) is coloured
+
+
+async def test_many_files_show_progress(env: dict[str, str], tmp_path: Path) -> None:
     names = [str(tmp_path / f"{n}.md") for n in range(3)]
     for name in names:
         await asyncio.to_thread(Path(name).write_text, "Answer.")

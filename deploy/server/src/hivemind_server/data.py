@@ -107,6 +107,15 @@ class DataFolder:
         write_private(path, value.get_secret_value() + "\n")
         return path
 
+    def keep_setting(self, service: str, variable: str, value: SecretStr) -> Path:
+        """Write a secret that a service in a process of its own reads, and return its path."""
+        return self.keep_secret(f"{service}.{variable}", value)
+
+    def forget_settings(self) -> None:
+        """Remove what `keep_setting` wrote: it is of use to a run only."""
+        for path in self.secret_file("").glob("*.*"):
+            path.unlink(missing_ok=True)
+
     def integration_key(self) -> SecretStr:
         """Return the key that seals integrations, made with the folder."""
         return self.secret("integration_key", lambda: secrets.token_hex(32))

@@ -122,6 +122,7 @@ class Fleet:
     async def __aenter__(self) -> Self:
         """Start everything. Raises what kept it: `EmbeddedError`, `SchemaError`, `ConfigurationError`, `FleetError`."""
         self._failure = asyncio.get_running_loop().create_future()
+        self._data.forget_settings()
         try:
             self._told("Postgres and NATS are starting")
             await _all(self.postgres.start(), self.nats.start())
@@ -193,7 +194,7 @@ class Fleet:
             service,
             environment,
             command=self._command(service),
-            keep=lambda variable, secret: self._data.keep_secret(f"{service.name}.{variable}", secret),
+            keep=partial(self._data.keep_setting, service.name),
             sink=self._sink,
         )
 
@@ -266,6 +267,7 @@ class Fleet:
             for fault in await asyncio.gather(self.nats.stop(), self.postgres.stop(), return_exceptions=True):
                 if fault is not None:
                     get_logger().error("fleet.stop_failed", exc_info=fault)
+            self._data.forget_settings()
 
 
 async def _all(*work: Awaitable[None]) -> None:

@@ -144,7 +144,7 @@ def streamed(*chunks: bytes) -> Callable[[web.Request], Awaitable[web.StreamResp
 async def gateway_double() -> AsyncIterator[GatewayDouble]:
     """Entered: it answers at `url`. Left: it is gone."""
     double = GatewayDouble()
-    runner = web.AppRunner(_app(double), shutdown_timeout=0)
+    runner = web.AppRunner(_app(double), shutdown_timeout=0.1)
     await runner.setup()
     try:
         site = web.TCPSite(runner, "127.0.0.1", 0)

@@ -46,14 +46,13 @@ class Identities:
     def __init__(self, environment: Environment) -> None:
         key = environment.admin_api_key
         self._break_glass = key.get_secret_value().encode() if key is not None else None
-        self._reads_sessions = not environment.forward_auth
         self._kept: dict[str, tuple[float, Identity]] = {}
         self._asking: dict[str, asyncio.Task[Identity]] = {}
 
     async def identify(self, request: web.Request, call: Call) -> Caller:
         """Return who asks; raises one of the 401s, or `AmbiguousCredentialsError`."""
         callers = [await self._by_token(token, call, bearer=bearer) for token, bearer in _tokens_of(request)]
-        session = request.cookies.get(COOKIE) if self._reads_sessions else None
+        session = request.cookies.get(COOKIE)
         is_dead = False
         if session:
             try:

@@ -79,6 +79,8 @@ def _run(arguments: list[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         out.say("")
         return 130
+    except SystemExit:
+        return _hang_up()  # typer's own answer to a closed pipe; it raises it for nothing else
     except OSError:
         raise
     except Exception as error:  # noqa: BLE001  # the last resort: a bug of ours still ends in one line that says so

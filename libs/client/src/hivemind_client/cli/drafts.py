@@ -28,7 +28,7 @@ def from_file(name: str, *, title: str | None = None, source: str | None = None)
     Its first line, when that is a heading `# …`, else its base name, becomes the title, the rest the body, and the base
     name the source. With a title given, the whole file is the body.
     """
-    text = text_from(name, at_most=LONGEST_TITLE + LONGEST_BODY)
+    text = text_from(name, at_most=LONGEST_BODY, spare=LONGEST_TITLE + len("# \n\n"))
     shown = "standard input" if name == "-" else name
     # A name need not be UTF-8, what is sent must be.
     base = None if name == "-" else os.fsencode(Path(name).name).decode("utf-8", "replace")

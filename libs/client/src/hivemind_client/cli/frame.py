@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from hivemind_client.cli.output import Output
-from hivemind_client.cli.pages import CommandPage, GroupPage
+from hivemind_client.cli.pages import CommandPage, GroupPage, without_command
 from hivemind_client.cli.refusals import UsageError
 from hivemind_client.errors import InvalidInputError
 from hivemind_client.settings import Settings, SettingsError, resolve
@@ -95,24 +95,26 @@ class Hm:
                 "no API key is set",
                 hint="hm setup starts a new server; hm login --key-stdin, or HIVEMIND_API_KEY, takes a key that you have",
             )
-        async with self._open(timeout, settings.api_key, settings.session) as client:
+        async with self._open(timeout, settings.api_key, settings.session, settings.credential_from) as client:
             yield client
 
     @asynccontextmanager
     async def anonymous(self, *, api_key: str | None = None) -> AsyncIterator[HivemindClient]:
         """The server, asked without what is configured: by nobody, or with a key that is still to be tried."""
-        async with self._open(ANSWER_TIME, api_key, None) as client:
+        async with self._open(ANSWER_TIME, api_key, None, "") as client:
             yield client
 
     @asynccontextmanager
-    async def _open(self, timeout: float, api_key: str | None, session: str | None) -> AsyncIterator[HivemindClient]:
+    async def _open(
+        self, timeout: float, api_key: str | None, session: str | None, credential_from: str
+    ) -> AsyncIterator[HivemindClient]:
         from hivemind_client.client import HivemindClient
         from hivemind_client.wire import checked_url
 
         settings, limit = self.settings, timedelta(seconds=self.flags.timeout or timeout)
         with _blaming(settings.url_from):
             url = checked_url(settings.url)
-        with _blaming(settings.credential_from):
+        with _blaming(credential_from):
             client = HivemindClient(url, api_key=api_key, session=session, timeout=limit)
         async with client:
             yield client
@@ -139,10 +141,13 @@ def group(help_text: str, examples: str = "") -> typer.Typer:
         add_completion=False,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
+        invoke_without_command=True,
     )
 
     def remember(ctx: typer.Context, **flags: Any) -> None:
         ctx.obj = Flags(**flags).over(ctx.obj or Flags())
+        if ctx.invoked_subcommand is None:
+            without_command(ctx)
 
     app.callback()(_signed(remember, []))
     return app

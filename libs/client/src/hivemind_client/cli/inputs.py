@@ -63,13 +63,14 @@ def secret_from_stdin(what: str) -> str:
     return secret
 
 
-def text_from(name: str, *, at_most: int) -> str:
+def text_from(name: str, *, at_most: int, spare: int = 0) -> str:
     """The text of a file, or of standard input for `-`: UTF-8, line ends as LF, blank lines around it dropped.
 
-    What is no text, empty or too long is refused in a line that names it.
+    What is no text, empty or too long is refused in a line that names it; `spare` characters more are let through, for
+    callers that take the text apart.
     """
     shown = "standard input" if name == "-" else name
-    limit = at_most * BYTES_PER_CHARACTER + 4096
+    limit = (at_most + spare) * BYTES_PER_CHARACTER + 4096
     try:
         if name == "-":
             raw = _stdin(limit)
@@ -96,7 +97,10 @@ def text_from(name: str, *, at_most: int) -> str:
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if not text.strip():
         raise RefusedError(f"{shown} is empty", hint="write something into it, or leave it out")
-    return without_blank_ends(text)
+    text = without_blank_ends(text)
+    if len(text) > at_most + spare:
+        raise too_long(shown, f"{len(text):,}", at_most)
+    return text
 
 
 def without_blank_ends(text: str) -> str:

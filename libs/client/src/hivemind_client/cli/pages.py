@@ -59,12 +59,6 @@ class GroupPage(TyperGroup):
             )
         )
 
-    def invoke(self, ctx: Any) -> Any:
-        """Without a command: the whole page of `hm`, or one line for a group below it."""
-        if not getattr(ctx, "_protected_args", []) and not ctx.args:
-            _without_command(self, ctx)
-        return super().invoke(ctx)
-
     def _commands(self) -> list[tuple[str, str]]:
         rows = []
         for name, command in self.commands.items():
@@ -75,14 +69,13 @@ class GroupPage(TyperGroup):
         return rows
 
 
-def _without_command(group: TyperGroup, ctx: Any) -> NoReturn:
+def without_command(ctx: typer.Context) -> NoReturn:
+    """What a group does when no command follows: `hm` alone shows its page, a group below it says what it needs."""
     if ctx.parent is None:
         typer.echo(ctx.get_help())
         raise typer.Exit(0)
-    raise UsageError(
-        f"{ctx.command_path} needs a command: {', '.join(group.commands)}",
-        hint=f"{ctx.command_path} --help shows examples",
-    )
+    names = ", ".join(getattr(ctx.command, "commands", {}))
+    raise UsageError(f"{ctx.command_path} needs a command: {names}", hint=f"{ctx.command_path} --help shows examples")
 
 
 def _in_usage(argument: Any) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Final, TypeVar
 
 T = TypeVar("T")
@@ -32,12 +31,3 @@ async def until(state: Callable[[], Awaitable[T]], *, limit: float, what: str) -
             return reached
     except TimeoutError:
         raise AssertionError(f"not within {limit:g} s: {what}") from None
-
-
-def alive(pid: int) -> bool:
-    """Say whether a process runs; one that has ended and was not waited for does not."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return False
-    return state.rpartition(")")[2].split()[0] != "Z"
