@@ -102,7 +102,14 @@ def fill(url: str, scratch: Path) -> None:
     environment = without_ours() | {"XDG_CONFIG_HOME": str(scratch), "HIVEMIND_URL": url}
 
     def hm(*arguments: str, given: str = "") -> None:
-        subprocess.run([str(ROOT / "hm"), *arguments], env=environment, input=given, text=True, check=True, stdout=2)
+        subprocess.run(
+            [str(ROOT / "hm"), *arguments],
+            env=environment,
+            input=given,
+            text=True,
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
 
     hm("setup", "--username", "ada", "--email", "ada@example.org", "--password-stdin", given="a long pass phrase\n")
     hm("bot", "create", "helpdesk", "--name", "Help desk", "--prompt", "You help.")
@@ -126,7 +133,7 @@ def measure(mode: str, scratch: Path) -> Iterator[dict[str, Any]]:
 
 
 def figures_of(rounds: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Yield what is compared with the aims; an aim is for the default mode, tasks."""
+    """Yield what is compared with the aims; the one for memory is for all in one process."""
     for mode in MODES:
         mine = [each for each in rounds if each["mode"] == mode]
         for what, text in (("first", "first start"), ("later", "later start")):

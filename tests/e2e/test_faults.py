@@ -94,7 +94,7 @@ class Rig:
         return self.fleet.postgres.pid if part == "db" else self.fleet.members[part].pid
 
     async def ask(self, method: str, path: str) -> tuple[int, Any]:
-        body = {"json": {"message": QUESTION}} if method == "POST" else {}
+        body: dict[str, Any] = {"json": {"message": QUESTION}} if method == "POST" else {}
         status, answer, _ = await self.instance.call(method, path, timeout=HANGING, **body)
         return status, answer
 
@@ -125,7 +125,7 @@ async def rig_on(folder: Path, *, processes: bool) -> AsyncIterator[Rig]:
     environment = Environment(bind=HostPort("127.0.0.1", 0))
     with DataFolder(folder, embedded_account()) as data:
         async with (
-            Fleet(SERVICES, data, environment, processes=processes, durable=False) as fleet,
+            Fleet(SERVICES, data, environment, processes=processes) as fleet,
             aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http,
         ):
             instance = Instance(fleet.url, http, {})

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import pytest
 
-from hivemind_common.testing.processes import alive
+from hivemind_common.testing.processes import alive, command_line
 from hivemind_common.testing.waiting import wait_until
 from hivemind_server.settings import without_ours
 
@@ -179,8 +179,11 @@ def started_below(clone: Path) -> list[int]:
 
 def wait_for_the_end(clone: Path) -> list[str]:
     """What still runs a moment after the end; it is killed, for the next test's sake."""
+    for pid in started_below(clone):  # of a walk that failed half-way
+        if b"\0hivemind_server\0up" in command_line(pid):
+            os.kill(pid, signal.SIGTERM)
     with contextlib.suppress(AssertionError):
-        wait_until(lambda: not started_below(clone), limit=5, what="the end of everything")
+        wait_until(lambda: not started_below(clone), limit=STARTED, what="the end of everything")
     left = []
     for pid in started_below(clone):
         with contextlib.suppress(OSError):

@@ -148,7 +148,10 @@ async def misuse_everything(client: Instance) -> None:
     await client.call("GET", "/auth/me", key=CANARIES["wrong key"], expect=401)
     await client.call("GET", "/auth/me", key="", headers=bearer("wrong key"), expect=401)
     await client.call("GET", "/auth/me", key="", headers={"Cookie": f"hm_session={CANARIES['wrong key']}"}, expect=401)
-    broken = {"data": f'{{"slug": "{CANARIES["broken body"]}"', "headers": {"Content-Type": "application/json"}}
+    broken: dict[str, Any] = {
+        "data": f'{{"slug": "{CANARIES["broken body"]}"',
+        "headers": {"Content-Type": "application/json"},
+    }
     for path in ("/api/v1/bots", "/api/v1/bots/support/chat", "/api/v1/bots/support/knowledge", "/auth/login"):
         await client.call("POST", path, **broken, expect=400)
         await client.call("POST", path, json={CANARIES["unknown member"]: CANARIES["broken body"]}, expect=422)

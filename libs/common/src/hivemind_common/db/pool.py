@@ -84,9 +84,21 @@ def _naming_the_database(connection: Conn | None = None) -> Iterator[None]:
             raise  # the deadline of the caller, or a statement that was too slow
         raise UnavailableError.of("db", detail="no connection in time") from fault
     except asyncpg.InterfaceError as fault:
-        if connection is not None and not connection.is_closed():
+        if connection is not None and not _is_lost(connection):
             raise  # a bug of ours, not a loss
         raise UnavailableError.of("db", detail=type(fault).__name__) from fault
+    except asyncpg.InternalClientError as fault:
+        # Postgres said goodbye between two statements, and asyncpg has not seen the end of the connection yet.
+        if connection is not None and not _is_lost(connection):
+            connection.terminate()
+        raise UnavailableError.of("db", detail=type(fault).__name__) from fault
+
+
+def _is_lost(connection: Conn) -> bool:
+    try:
+        return bool(connection.is_closed())
+    except asyncpg.InterfaceError:
+        return True  # the pool has taken back what broke, and the proxy answers nothing any more
 
 
 async def _speak_json(connection: Conn | asyncpg.Connection[asyncpg.Record]) -> None:

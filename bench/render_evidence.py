@@ -1,0 +1,57 @@
+"""Make docs/evidence.md from the last full figures and the list of promises: `.venv/bin/python bench/render_evidence.py`."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+BENCH = ROOT / "bench"
+PAGE = ROOT / "docs" / "evidence.md"
+
+
+def promises() -> dict[str, list[str]]:
+    """Return each promise with the tests that show it."""
+    return tomllib.loads((BENCH / "promises.toml").read_text(encoding="utf-8"))
+
+
+def results() -> Iterator[dict[str, Any]]:
+    """Yield what each benchmark has left, by name."""
+    for path in sorted((BENCH / "results").glob("*.json")):
+        yield json.loads(path.read_text(encoding="utf-8"))
+
+
+def render() -> str:
+    """Return the page."""
+    template = (BENCH / "evidence.md.in").read_text(encoding="utf-8")
+    figures = "\n\n".join(_figures(result) for result in results())
+    rows = "\n".join(f"| {promise} | {'<br>'.join(map(_link, tests))} |" for promise, tests in promises().items())
+    return template.replace("{{figures}}", figures).replace("{{promises}}", rows)
+
+
+def _figures(result: dict[str, Any]) -> str:
+    rows = [
+        f"| {each['what']} | {each['mode']} | {each['value']} {each['unit']} | {each['aim']} |"
+        for each in result["figures"]
+    ]
+    when = f"{result['date']}, commit `{result['commit']}`, {result['cores']} cores: `{result['command']}`"
+    return "\n".join([when, "", "| what | mode | measured | aim |", "| --- | --- | --- | --- |", *rows])
+
+
+def _link(test: str) -> str:
+    path, _, name = test.partition("::")
+    return f"[{name.removeprefix('test_').replace('_', ' ')}](../{path})"
+
+
+def main() -> int:
+    """Write the page."""
+    PAGE.write_text(render(), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
