@@ -107,7 +107,7 @@ def _sources(root: Path) -> list[Path]:
 
 def _tests(root: Path) -> list[Path]:
     found = sorted(path for top in _TOPS for path in (root / top).glob("*/tests"))
-    return [path for path in (*found, root / "tests") if any(path.rglob("*.py"))]
+    return [path for path in (*found, root / "tests", root / "bench") if any(path.rglob("*.py"))]
 
 
 def _adopt_orphans() -> None:
