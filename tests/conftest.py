@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 import pytest_asyncio
+from yarl import URL
 
 from hivemind_auth.service import AUTH
 from hivemind_bots.service import BOTS
@@ -33,14 +34,16 @@ class Instance:
     key: str = ""
 
     async def call(
-        self, method: str, path: str, *, key: str | None = None, expect: int | None = None, **options: Any
+        self, method: str, path: str | URL, *, key: str | None = None, expect: int | None = None, **options: Any
     ) -> tuple[int, Any, aiohttp.ClientResponse]:
         """Ask; the answer as status, JSON (or text) and the response with its headers."""
         headers = dict(options.pop("headers", {}))
         use = self.key if key is None else key
         if use:
             headers.setdefault("X-API-Key", use)
-        async with self.http.request(method, self.url + path, headers=headers, **options) as response:
+        async with self.http.request(
+            method, URL(f"{self.url}{path}", encoded=True), headers=headers, **options
+        ) as response:
             body = await response.json(content_type=None) if "json" in response.content_type else await response.text()
             if expect is not None:
                 assert response.status == expect, (response.status, body)

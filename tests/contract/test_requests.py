@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from yarl import URL
 
 from tests.conftest import Instance
 
@@ -242,6 +243,12 @@ async def test_a_slug_is_taken_once(instance: Instance) -> None:
         ("GET", "/API/v1/bots", 404, "not_found"),
         ("GET", "//api/v1/bots", 404, "not_found"),
         ("GET", f"{BOTS}/nope", 404, "bot_not_found"),
+        ("GET", f"{BOTS}/%00", 404, "bot_not_found"),
+        ("GET", f"{BOTS}/desk%00", 404, "bot_not_found"),
+        ("GET", f"{BOTS}/%ff%fe%fd", 404, "bot_not_found"),
+        ("GET", f"{BOTS}/desk%2Fknowledge", 404, "bot_not_found"),
+        ("GET", f"{BOTS}/DESK", 404, "bot_not_found"),
+        ("GET", f"{BOTS}/desk/knowledge/%00", 404, "snippet_not_found"),
         ("GET", f"{BOTS}/nope/knowledge", 404, "bot_not_found"),
         ("GET", f"{BOTS}/nope/knowledge/not-an-id", 404, "bot_not_found"),
         ("GET", f"{BOTS}/desk/knowledge/not-an-id", 404, "snippet_not_found"),
@@ -272,7 +279,7 @@ async def test_what_is_not_there_or_not_so_is_refused(
 ) -> None:
     await instance.mint("desk")
 
-    _, body, response = await instance.call(method, path, expect=status)
+    _, body, response = await instance.call(method, URL(path, encoded=True), expect=status)
 
     problem(body, code)
     assert response.content_type == "application/problem+json"

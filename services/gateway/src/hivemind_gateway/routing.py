@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -14,7 +15,7 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from hivemind_common.bus import Bus, Call
-from hivemind_common.contracts.bots import RESOLVE_BOT, BotNamed, BotRef
+from hivemind_common.contracts.bots import RESOLVE_BOT, BotNamed, BotNotFoundError, BotRef
 from hivemind_common.contracts.kinds import Message
 from hivemind_common.environment import Environment
 from hivemind_common.errors import HivemindError, ValidationFailedError
@@ -28,6 +29,7 @@ from hivemind_gateway.problems import CsrfError, InsufficientScopeError, NotFoun
 E = TypeVar("E", bound=HivemindError)
 
 EDGE_TIMEOUT: Final = timedelta(seconds=10)
+SLUG_FORM: Final = re.compile(r"[a-z0-9-]{3,32}")
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -73,8 +75,11 @@ class Request:
 
     @property
     def slug(self) -> str:
-        """The bot that the path names."""
-        return self.http.match_info["slug"]
+        """The bot that the path names; raises `BotNotFoundError` for what can be no bot's slug."""
+        slug = self.http.match_info["slug"]
+        if not SLUG_FORM.fullmatch(slug):
+            raise BotNotFoundError
+        return slug
 
     def path_id(self, name: str, missing: type[HivemindError]) -> UUID:
         """Return an id of the path; one of a wrong form names nothing, so it is not found."""
