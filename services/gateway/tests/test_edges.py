@@ -8,11 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from hivemind_common.errors import InvalidCursorError
 from hivemind_gateway import cursors
-from hivemind_gateway.accounts import checksum, new_key, password_digest
 from hivemind_gateway.bodies import parse
-from hivemind_gateway.problems import MalformedJsonError
+from hivemind_gateway.credentials import checksum, new_key, password_digest
+from hivemind_gateway.problems import InvalidCursorError, MalformedJsonError
 from hivemind_gateway.service import ROUTES
 
 

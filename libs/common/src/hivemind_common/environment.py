@@ -250,8 +250,7 @@ class Environment(BaseModel):
         """The provider of the instance: `quote` as long as no `HIVEMIND_LLM_*` is set, else the published default."""
         if self.llm_provider is not None:
             return self.llm_provider
-        names = ("llm_endpoint", "llm_api_key", "llm_model", "llm_timeout_secs", "llm_pace_ms", "llm_local")
-        return "anthropic" if self.model_fields_set & set(names) else "quote"
+        return "anthropic" if any(name.startswith("llm_") for name in self.model_fields_set) else "quote"
 
 
 VARIABLES: Mapping[str, str] = {

@@ -82,14 +82,6 @@ class ValidationFailedError(HivemindError):
         return cls(headline, facts={"errors": list(errors)})
 
 
-class InvalidCursorError(HivemindError):
-    """A cursor that this list did not hand out."""
-
-    code = "invalid_cursor"
-    kind = Kind.INVALID
-    words = "cursor: use the `next` of the page before, unchanged, with the same filters"
-
-
 class UnavailableError(HivemindError):
     """Something that is needed does not answer; `facts["service"]` names it: `db`, `nats` or a service."""
 

@@ -53,11 +53,6 @@ class Principal(BaseModel):
     role: Role | None = None
     scopes: tuple[str, ...] = ()
 
-    @property
-    def is_admin(self) -> bool:
-        """Whether this one may do everything."""
-        return self.role is Role.ADMIN
-
     def may(self, scope: str) -> bool:
         """Whether this one holds a scope, by itself or through `admin`."""
         return scope in self.scopes or "admin" in self.scopes

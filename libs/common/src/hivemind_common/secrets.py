@@ -5,9 +5,9 @@ import secrets
 
 from pydantic import SecretStr
 
-__all__ = ["SecretStr", "digest", "new_token"]
+__all__ = ["BASE62", "SecretStr", "digest", "new_token"]
 
-_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
 def digest(secret: str) -> bytes:
@@ -17,4 +17,4 @@ def digest(secret: str) -> bytes:
 
 def new_token(length: int) -> str:
     """Return `length` random characters of `[0-9A-Za-z]`, 5.95 bits each."""
-    return "".join(secrets.choice(_ALPHABET) for _ in range(length))
+    return "".join(secrets.choice(BASE62) for _ in range(length))

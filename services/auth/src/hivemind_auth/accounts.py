@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
-
-import asyncpg
 
 from hivemind_auth import storage
 from hivemind_auth.passwords import Passwords
@@ -69,10 +67,9 @@ class Accounts:
         """Check a password and open a session; an unknown address costs the same and says the same."""
         async with self._database.connection() as conn:
             found = await storage.find_by_email(conn, request.email)
-        if not await self._passwords.verify(found.password_hash if found else None, request.password_digest):
+        matches = await self._passwords.verify(found.password_hash if found else None, request.password_digest)
+        if found is None or not matches:
             log.info("auth.sign_in_failed")
-            raise InvalidCredentialsError
-        if found is None:
             raise InvalidCredentialsError
         moment = self._clock()
         async with self._database.transaction() as conn:
@@ -95,36 +92,27 @@ class Accounts:
         moment = self._clock()
         async with self._database.connection() as conn:
             if request.kind is CredentialKind.SESSION:
-                row = await storage.find_by_session(conn, request.digest, moment, SESSION_IDLE)
-                if row is not None and row["last_seen_at"] < moment - TOUCH_EVERY:
-                    await conn.execute(storage.TOUCH_SESSION, row["session_id"], moment)
-            else:
-                row = await storage.find_by_key(conn, request.digest, moment)
-                if row is not None and _is_older(row["last_used_at"], moment - TOUCH_EVERY):
-                    await conn.execute(storage.TOUCH_KEY, row["key_id"], moment)
-        if row is None:
-            raise CredentialRefusedError
-        return _identity(row, request.kind)
+                session = await storage.find_by_session(conn, request.digest, moment, SESSION_IDLE)
+                if session is None:
+                    raise CredentialRefusedError
+                if session.seen_at < moment - TOUCH_EVERY:
+                    await storage.touch_session(conn, session.id, moment)
+                return Identity(
+                    principal=_principal(PrincipalKind.USER, session.account, scopes=None),
+                    email=session.account.email,
+                    session_id=session.id,
+                )
+            key = await storage.find_by_key(conn, request.digest, moment)
+            if key is None:
+                raise CredentialRefusedError
+            if key.used_at is None or key.used_at < moment - TOUCH_EVERY:
+                await storage.touch_key(conn, key.id, moment)
+            return Identity(principal=_principal(PrincipalKind.KEY, key.account, key.scopes), email=key.account.email)
 
 
-def _is_older(seen: datetime | None, moment: datetime) -> bool:
-    return seen is None or seen < moment
-
-
-def _identity(row: asyncpg.Record, kind: CredentialKind) -> Identity:
-    role = Role(row["role"])
-    scopes: tuple[str, ...] = ALL_SCOPES if role is Role.ADMIN else USER_SCOPES
-    session_id = None
-    if kind is CredentialKind.SESSION:
-        session_id = SessionId(row["session_id"])
-    elif row["scopes"] is not None:
-        # A key has what its own list and its owner's role have in common, so a demotion reaches the keys too.
-        scopes = tuple(scope for scope in scopes if scope in row["scopes"])
-    principal = Principal(
-        kind=PrincipalKind.USER if kind is CredentialKind.SESSION else PrincipalKind.KEY,
-        id=AccountId(row["id"]),
-        name=row["username"],
-        role=role,
-        scopes=scopes,
-    )
-    return Identity(principal=principal, email=row["email"], session_id=session_id)
+def _principal(kind: PrincipalKind, account: Account, scopes: tuple[str, ...] | None) -> Principal:
+    """Return who asks; it has what the list of its scopes and the account's role have in common, so a demotion reaches keys."""
+    held: tuple[str, ...] = ALL_SCOPES if account.role is Role.ADMIN else USER_SCOPES
+    if scopes is not None:
+        held = tuple(scope for scope in held if scope in scopes)
+    return Principal(kind=kind, id=account.id, name=account.username, role=account.role, scopes=held)

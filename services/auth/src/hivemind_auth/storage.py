@@ -10,7 +10,7 @@ import asyncpg
 
 from hivemind_common.contracts.auth import Account, AlreadyRegisteredError, NewKey
 from hivemind_common.db import Conn, refusing
-from hivemind_common.ids import AccountId, SessionId
+from hivemind_common.ids import AccountId, KeyId, SessionId
 from hivemind_common.principal import Role
 
 HAS_ADMIN: Final = "SELECT auth.has_admin()"
@@ -65,6 +65,26 @@ class StoredAccount:
     password_hash: str | None
 
 
+@dataclass(frozen=True)
+class StoredSession:
+    """A session that may be used, with the living account that it belongs to."""
+
+    id: SessionId
+    account: Account
+    seen_at: datetime
+
+
+@dataclass(frozen=True)
+class StoredKey:
+    """A key that may be used, with the living account that it belongs to."""
+
+    id: KeyId
+    account: Account
+    scopes: tuple[str, ...] | None
+    """None: all that the role of the account may."""
+    used_at: datetime | None
+
+
 async def has_admin(conn: Conn) -> bool:
     """Whether the first admin is there."""
     return bool(await conn.fetchval(HAS_ADMIN))
@@ -112,14 +132,29 @@ async def purge_sessions(conn: Conn, moment: datetime, idle: timedelta) -> None:
     await conn.execute(PURGE_SESSIONS, moment, moment - idle)
 
 
-async def find_by_session(conn: Conn, digest: str, moment: datetime, idle: timedelta) -> asyncpg.Record | None:
-    """Read the living account behind a session's digest."""
-    return await conn.fetchrow(FIND_BY_SESSION, bytes.fromhex(digest), moment, moment - idle)
+async def find_by_session(conn: Conn, digest: str, moment: datetime, idle: timedelta) -> StoredSession | None:
+    """Read the session of a digest, if it may still be used."""
+    row = await conn.fetchrow(FIND_BY_SESSION, bytes.fromhex(digest), moment, moment - idle)
+    return StoredSession(SessionId(row["session_id"]), _account(row), row["last_seen_at"]) if row else None
 
 
-async def find_by_key(conn: Conn, digest: str, moment: datetime) -> asyncpg.Record | None:
-    """Read the living account behind a key's digest."""
-    return await conn.fetchrow(FIND_BY_KEY, bytes.fromhex(digest), moment)
+async def touch_session(conn: Conn, session_id: SessionId, moment: datetime) -> None:
+    """Note that a session was used."""
+    await conn.execute(TOUCH_SESSION, session_id, moment)
+
+
+async def find_by_key(conn: Conn, digest: str, moment: datetime) -> StoredKey | None:
+    """Read the key of a digest, if it may still be used."""
+    row = await conn.fetchrow(FIND_BY_KEY, bytes.fromhex(digest), moment)
+    if row is None:
+        return None
+    scopes = tuple(row["scopes"]) if row["scopes"] is not None else None
+    return StoredKey(KeyId(row["key_id"]), _account(row), scopes, row["last_used_at"])
+
+
+async def touch_key(conn: Conn, key_id: KeyId, moment: datetime) -> None:
+    """Note that a key was used."""
+    await conn.execute(TOUCH_KEY, key_id, moment)
 
 
 def _account(row: asyncpg.Record) -> Account:

@@ -20,7 +20,6 @@ from hivemind_common.contracts.bots import (
     ReadinessNote,
     Template,
     TemplateList,
-    Tier,
 )
 from hivemind_common.db import Database
 from hivemind_common.errors import ValidationFailedError
@@ -78,7 +77,6 @@ class Profiles:
 
     def _shown(self, stored: storage.StoredBot) -> Bot:
         settings = stored.settings
-        effective = self._providers.effective(settings)
         return Bot(
             **{name: getattr(settings, name) for name in BotSettings.model_fields},
             id=stored.id,
@@ -88,7 +86,7 @@ class Profiles:
             status=stored.status,
             version=stored.version,
             pinned_version=stored.pinned_version,
-            effective=effective,
+            effective=self._providers.effective(settings),
             readiness=tuple(self._readiness(stored)),
             snippet_count=stored.snippet_count,
             created_at=stored.created_at,
@@ -103,17 +101,10 @@ class Profiles:
             notes.append(ReadinessNote(code="no_knowledge", detail="it was taught nothing: add a snippet"))
         if self._providers.is_down(effective):
             notes.append(ReadinessNote(code="provider_down", detail=self._providers.refusal(effective).message))
-        if not may_use(self._providers, settings):
+        if not self._providers.are_allowed(settings):
             detail = "a restricted bot needs a local provider, or allow_hosted_provider"
             notes.append(ReadinessNote(code="provider_not_local", detail=detail))
         return notes
-
-
-def may_use(providers: Providers, settings: BotSettings) -> bool:
-    """Whether the bot's tier allows the provider that a turn would use."""
-    if settings.tier is not Tier.RESTRICTED or settings.allow_hosted_provider:
-        return True
-    return providers.is_local(providers.effective(settings))
 
 
 def _filled(draft: BotDraft, template: Template | None) -> tuple[str, str, BotSettings]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from hivemind_common.contracts.bots import BotSettings, Effective, ProviderUnavailableError
+from hivemind_common.contracts.bots import BotSettings, Effective, ProviderUnavailableError, Tier
 from hivemind_common.contracts.health import ComponentHealth, Condition
 from hivemind_common.environment import Environment
 from hivemind_common.errors import ValidationFailedError
@@ -29,7 +29,7 @@ class Providers:
         self._fault = "" if self._kind == QUOTE else f"this version cannot speak to {self._kind} yet"
 
     def start(self) -> None:
-        """Look whether the instance's provider answers; if not, bots that use it are degraded and nothing is stopped."""
+        """Say in the log when the instance's provider cannot be used: its bots are degraded, and nothing is stopped."""
         if self._fault:
             log.warning("llm.ping", message=f"LLM startup ping FAILED: {self._fault}", provider=self._kind)
 
@@ -56,6 +56,12 @@ class Providers:
     def is_local(self, effective: Effective) -> bool:
         """Whether nothing leaves the operator's own machines."""
         return effective.provider == QUOTE or self._local
+
+    def are_allowed(self, settings: BotSettings) -> bool:
+        """Whether the bot's tier allows the provider that a turn would use."""
+        if settings.tier is not Tier.RESTRICTED or settings.allow_hosted_provider:
+            return True
+        return self.is_local(self.effective(settings))
 
     def is_down(self, effective: Effective) -> bool:
         """Whether a turn would be refused for want of it."""

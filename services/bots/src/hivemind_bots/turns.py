@@ -6,7 +6,6 @@ import asyncio
 from typing import Final
 
 from hivemind_bots import quote, storage
-from hivemind_bots.profiles import may_use
 from hivemind_bots.providers import QUOTE, Providers
 from hivemind_common.bus import Call, Outgoing
 from hivemind_common.clock import Clock
@@ -32,7 +31,7 @@ from hivemind_common.ids import ConversationId, IdMaker, MessageId
 from hivemind_common.principal import Principal
 from hivemind_common.telemetry import Metrics, get_logger
 
-MOST_PASSAGES: Final = 5
+PASSAGES_LOOKED_AT: Final = 5
 
 log = get_logger()
 
@@ -82,13 +81,13 @@ class Turns:
                 await storage.check_conversation(conn, bot.id, request.conversation_id, speaker)
         if bot.status is BotStatus.PAUSED:
             raise BotPausedError
-        if not may_use(self._providers, bot.settings):
+        if not self._providers.are_allowed(bot.settings):
             raise ProviderNotLocalError
         # 2. What the bot knows about it.
         is_held_to_knowledge = bot.settings.knowledge_search_enabled and bot.snippet_count > 0
         passages: tuple[Passage, ...] = ()
         if is_held_to_knowledge:
-            found = FindPassages(bot_id=bot.id, question=request.message, limit=MOST_PASSAGES)
+            found = FindPassages(bot_id=bot.id, question=request.message, limit=PASSAGES_LOOKED_AT)
             passages = (await call.ask(FIND_PASSAGES, found)).items
         # 3. The provider.
         effective = self._providers.effective(bot.settings)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
-import zlib
 from contextlib import suppress
 from typing import Annotated, Any, Final
 
@@ -26,6 +24,7 @@ from hivemind_common.ids import AccountId, KeyId, new_id
 from hivemind_common.principal import PrincipalKind, Role
 from hivemind_common.secrets import digest, new_token
 from hivemind_gateway import bodies
+from hivemind_gateway.credentials import new_key, password_digest
 from hivemind_gateway.identity import COOKIE
 from hivemind_gateway.peers import client_of, is_from_here, is_outer_https
 from hivemind_gateway.problems import SetupTokenRequiredError
@@ -164,25 +163,3 @@ def _check_setup_token(request: Request, given: object) -> None:
         raise SetupTokenRequiredError
     if not hmac.compare_digest(given.encode("utf-8", "surrogatepass"), expected.get_secret_value().encode()):
         raise SetupTokenRequiredError
-
-
-def password_digest(password: SecretStr) -> str:
-    """Return what stands for a password on the bus; auth stores a slow hash of it."""
-    return hashlib.sha256(b"hivemind-password-v1:" + password.get_secret_value().encode()).hexdigest()
-
-
-def new_key() -> str:
-    """Make an API key: `hm_`, 12 characters of id, `_`, 32 of secret, 6 of checksum (CRC-32 in base 62)."""
-    text = f"hm_{new_token(12)}_{new_token(32)}"
-    return text + checksum(text)
-
-
-def checksum(text: str) -> str:
-    """Return the six characters that tell a mistyped or cut key from a wrong one."""
-    alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-    number = zlib.crc32(text.encode())
-    signs = []
-    for _ in range(6):
-        number, place = divmod(number, 62)
-        signs.append(alphabet[place])
-    return "".join(reversed(signs))

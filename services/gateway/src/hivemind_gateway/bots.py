@@ -23,7 +23,7 @@ from hivemind_common.contracts.bots import (
 )
 from hivemind_common.contracts.kinds import Message
 from hivemind_gateway import cursors
-from hivemind_gateway.routing import Access, Reply, Request, Routes, created, place_of
+from hivemind_gateway.routing import Access, Reply, Request, Routes, created
 
 routes = Routes()
 
@@ -66,7 +66,11 @@ async def list_bots(request: Request, query: BotQuery) -> Reply:
     """List bots by slug."""
     scope = f"/api/v1/bots?status={query.status}&tier={query.tier}&q={query.q}"
     wanted = ListBots(
-        limit=query.limit, after=place_of(scope, query.cursor), status=query.status, tier=query.tier, text=query.q
+        limit=query.limit,
+        after=cursors.place_of(scope, query.cursor),
+        status=query.status,
+        tier=query.tier,
+        text=query.q,
     )
     page = await request.call.ask(LIST_BOTS, wanted)
     following = cursors.write(scope, page.items[-1].slug) if page.more else None

@@ -7,14 +7,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Annotated, Final
-from uuid import UUID
 
 import orjson
 from aiohttp import web
-from pydantic import AfterValidator, StringConstraints
+from pydantic import StringConstraints
 
 from hivemind_common.bus import Incoming
-from hivemind_common.contracts.bots import TAKE_TURN, Answer, TakeTurn, TurnDelta, TurnEvent, TurnStarted
+from hivemind_common.contracts.bots import TAKE_TURN, Answer, TakeTurn, TurnDelta, TurnEvent, TurnStarted, Utterance
 from hivemind_common.contracts.kinds import Message
 from hivemind_common.errors import HivemindError
 from hivemind_common.ids import ConversationId
@@ -22,7 +21,6 @@ from hivemind_common.secrets import digest
 from hivemind_common.telemetry import get_logger
 from hivemind_gateway.problems import NotAcceptableError, bug_document, document
 from hivemind_gateway.routing import Access, Reply, Request, Routes
-from hivemind_gateway.texts import not_blank
 
 routes = Routes()
 
@@ -36,8 +34,8 @@ log = get_logger()
 class ChatForm(Message):
     """What is said to a bot. `speaker` names who speaks when one key serves many people; it is kept hashed."""
 
-    message: Annotated[str, StringConstraints(min_length=1, max_length=8_000), AfterValidator(not_blank)]
-    conversation_id: UUID | None = None
+    message: Utterance
+    conversation_id: ConversationId | None = None
     speaker: Annotated[str, StringConstraints(min_length=1, max_length=128)] | None = None
 
 
@@ -48,7 +46,7 @@ async def chat(request: Request, body: ChatForm) -> Reply | web.StreamResponse:
     turn = TakeTurn(
         slug=request.slug,
         message=body.message,
-        conversation_id=ConversationId(body.conversation_id) if body.conversation_id is not None else None,
+        conversation_id=body.conversation_id,
         speaker=digest(body.speaker).hex() if body.speaker is not None else None,
     )
     async with request.call.open(TAKE_TURN, turn) as incoming:

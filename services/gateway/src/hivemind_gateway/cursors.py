@@ -7,7 +7,7 @@ import binascii
 import hashlib
 from typing import Final
 
-from hivemind_common.errors import InvalidCursorError
+from hivemind_gateway.problems import InvalidCursorError
 
 _CHECK: Final = 8
 _MOST: Final = 400
@@ -31,6 +31,11 @@ def read(scope: str, cursor: str) -> str:
     if write(scope, place) != cursor:
         raise InvalidCursorError
     return place
+
+
+def place_of(scope: str, cursor: str | None) -> str | None:
+    """Return the place that a cursor names, or None where a list begins."""
+    return read(scope, cursor) if cursor is not None else None
 
 
 def _check(scope: str, place: str) -> bytes:

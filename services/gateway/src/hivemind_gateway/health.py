@@ -16,6 +16,7 @@ from hivemind_common.contracts.health import ComponentHealth, Condition, Service
 from hivemind_common.contracts.kinds import Instant, Message, Nothing, Rpc
 from hivemind_common.contracts.knowledge import KNOWLEDGE_HEALTH
 from hivemind_common.errors import HivemindError, RemoteBugError
+from hivemind_common.health import OK
 from hivemind_common.version import VERSION
 from hivemind_gateway.problems import NotFoundError
 from hivemind_gateway.routing import Access, Reply, Request, Routes
@@ -29,8 +30,6 @@ ASKED: Final[dict[str, Rpc[Nothing, ServiceHealth]]] = {
 }
 NEEDED: Final = frozenset({"gateway", "auth", "bots", "db", "nats"})
 """Without these nothing can be answered; without the others something can."""
-
-OK: Final = ComponentHealth(status=Condition.OK)
 
 
 class Report(Message):

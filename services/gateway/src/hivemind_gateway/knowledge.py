@@ -24,10 +24,10 @@ from hivemind_common.contracts.knowledge import (
     SnippetNotFoundError,
     SnippetOf,
 )
-from hivemind_common.errors import InvalidCursorError
 from hivemind_common.ids import SnippetId
 from hivemind_gateway import cursors
-from hivemind_gateway.routing import Access, Reply, Request, Routes, created, place_of
+from hivemind_gateway.problems import InvalidCursorError
+from hivemind_gateway.routing import Access, Reply, Request, Routes, created
 
 routes = Routes()
 
@@ -75,7 +75,7 @@ async def add_snippet(request: Request, bot: BotRef, body: SnippetDraft) -> Repl
 async def list_snippets(request: Request, bot: BotRef, query: PageQuery) -> Reply:
     """List what a bot was taught, newest first."""
     scope = f"/api/v1/bots/{bot.id}/knowledge"
-    place = place_of(scope, query.cursor)
+    place = cursors.place_of(scope, query.cursor)
     try:
         after = SnippetId(UUID(place)) if place is not None else None
     except ValueError:

@@ -11,12 +11,10 @@ from aiohttp import web
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from hivemind_common.errors import HivemindError, Kind, ValidationFailedError
+from hivemind_common.errors import WORTH_RETRYING, HivemindError, Kind, ValidationFailedError
 
 TITLES: Final = {413: "Content Too Large", 422: "Unprocessable Content"}
 """Where RFC 9110 names a status otherwise than the standard library."""
-
-ALWAYS_RETRY_AFTER: Final = frozenset({429, 502, 503, 504})
 
 
 class MalformedJsonError(HivemindError):
@@ -99,6 +97,14 @@ class NotFoundError(HivemindError):
     words = "there is nothing at this path"
 
 
+class InvalidCursorError(HivemindError):
+    """A cursor that this list did not hand out."""
+
+    code = "invalid_cursor"
+    kind = Kind.INVALID
+    words = "cursor: use the `next` of the page before, unchanged, with the same filters"
+
+
 class EdgeError(HivemindError):
     """A refusal that only the door makes and that never crosses the bus; it has a status instead of a kind's."""
 
@@ -166,7 +172,7 @@ def bug_document(request_id: str) -> dict[str, Any]:
 
 def retry_after(error: HivemindError) -> int | None:
     """Return after how many seconds asking again makes sense, where that is said."""
-    if error.http_status in ALWAYS_RETRY_AFTER or error.retry_after is not None:
+    if error.kind in WORTH_RETRYING or error.retry_after is not None:
         return max(1, error.retry_after or 1)
     return None
 

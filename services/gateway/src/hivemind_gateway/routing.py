@@ -8,25 +8,23 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum
-from typing import Any, Final, TypeVar, get_type_hints
+from typing import Any, Final, get_type_hints
 from uuid import UUID
 
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from hivemind_common.bus import Bus, Call
-from hivemind_common.contracts.bots import RESOLVE_BOT, BotNamed, BotNotFoundError, BotRef
+from hivemind_common.contracts.bots import RESOLVE_BOT, BotNamed, BotNotFoundError
 from hivemind_common.contracts.kinds import Message
 from hivemind_common.environment import Environment
 from hivemind_common.errors import HivemindError, ValidationFailedError
 from hivemind_common.principal import ANONYMOUS, Principal
 from hivemind_common.telemetry import REQUEST_ID
-from hivemind_gateway import bodies, cursors
+from hivemind_gateway import bodies
 from hivemind_gateway.identity import COOKIE, Caller, Identities
 from hivemind_gateway.peers import is_same_origin
-from hivemind_gateway.problems import CsrfError, InsufficientScopeError, NotFoundError, joined, of_validation
-
-E = TypeVar("E", bound=HivemindError)
+from hivemind_gateway.problems import CsrfError, InsufficientScopeError, joined, of_validation
 
 EDGE_TIMEOUT: Final = timedelta(seconds=10)
 SLUG_FORM: Final = re.compile(r"[a-z0-9-]{3,32}")
@@ -290,11 +288,3 @@ def _is_text(value: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def place_of(scope: str, cursor: str | None) -> str | None:
-    """Return the place that a cursor names, or None where a list begins."""
-    return cursors.read(scope, cursor) if cursor is not None else None
-
-
-__all__ = ["Access", "BotRef", "Door", "NotFoundError", "Reply", "Request", "Route", "Routes", "created", "mount"]

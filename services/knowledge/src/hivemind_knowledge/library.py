@@ -66,7 +66,9 @@ class Library:
             async with self._database.connection() as conn:
                 question = await storage.read_question(conn, request.bot_id, request.query)
                 found = await storage.find_candidates(conn, request.bot_id, question.lexemes, request.limit)
-                texts = await storage.mark(conn, request.bot_id, [hit.id for hit in found.items], question.lexemes)
+                texts = await storage.mark(
+                    conn, request.bot_id, [hit.id for hit in found.items], question.lexemes, relevance.MARKS
+                )
         self._searches.inc()
         hits = []
         for candidate in found.items:
@@ -92,7 +94,7 @@ class Library:
                 question = await storage.read_question(conn, request.bot_id, request.question)
                 found = await storage.find_candidates(conn, request.bot_id, question.lexemes, request.limit)
                 covering = _covering(question, found)
-                texts = await storage.mark(conn, request.bot_id, list(covering), question.lexemes)
+                texts = await storage.mark(conn, request.bot_id, list(covering), question.lexemes, relevance.MARKS)
         self._searches.inc()
         passages = [
             Passage(

@@ -12,6 +12,8 @@ Span = tuple[int, int]
 
 START_MARK: Final = "\ue000"
 STOP_MARK: Final = "\ue001"
+MARKS: Final = (START_MARK, STOP_MARK)
+"""Private-use characters; a text that holds them by itself is shown without highlights."""
 
 LEAST_COVERAGE: Final = 0.35
 """Share of a question's weight that a snippet must hold to count as an answer; a shared common word holds less."""

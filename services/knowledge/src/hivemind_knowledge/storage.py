@@ -42,7 +42,7 @@ SELECT $1, $2, knowledge.raise_version($1, -1, NULL), $3
 # What was asked, as lexemes of every language that this bot was taught in: without the short words that all texts
 # share, so a question of nothing but these asks for nothing.
 READ_QUESTION = """
-SELECT corpus.version, corpus.snippet_count, language,
+SELECT corpus.snippet_count,
        tsvector_to_array(to_tsvector(knowledge.stopping_configuration_of(language), $2)) AS lexemes
   FROM knowledge.corpus, unnest(corpus.languages) AS language
  WHERE corpus.bot_id = $1
@@ -70,11 +70,11 @@ SELECT id, score, matched,
  ORDER BY score DESC, id
 """
 
-# The bodies of hits with marks around what matched; private-use characters, which texts do not hold by themselves.
+# The bodies of hits with marks around what matched.
 MARK = """
 SELECT id, title, body,
        ts_headline(knowledge.configuration_of(language), body, knowledge.any_of($3),
-                   'HighlightAll=true, StartSel=' || chr(57344) || ', StopSel=' || chr(57345)) AS marked
+                   'HighlightAll=true, StartSel=' || $4 || ', StopSel=' || $5) AS marked
   FROM knowledge.snippet
  WHERE bot_id = $1 AND id = ANY ($2)
 """
@@ -169,7 +169,9 @@ async def find_candidates(conn: Conn, bot_id: BotId, lexemes: tuple[str, ...], l
     return Candidates(tuple(items), frequencies)
 
 
-async def mark(conn: Conn, bot_id: BotId, snippet_ids: list[SnippetId], lexemes: tuple[str, ...]) -> dict[UUID, Marked]:
-    """Read snippets with marks around what matched; one that was deleted meanwhile is missing."""
-    rows = await conn.fetch(MARK, bot_id, snippet_ids, list(lexemes))
+async def mark(
+    conn: Conn, bot_id: BotId, snippet_ids: list[SnippetId], lexemes: tuple[str, ...], marks: tuple[str, str]
+) -> dict[UUID, Marked]:
+    """Read snippets with marks before and after what matched; one that was deleted meanwhile is missing."""
+    rows = await conn.fetch(MARK, bot_id, snippet_ids, list(lexemes), *marks)
     return {row["id"]: Marked(row["title"], row["body"], row["marked"]) for row in rows}

@@ -9,14 +9,13 @@ import orjson
 from hivemind_common.bus.envelope import ERROR_CODE_HEADER, ERROR_HEADER
 from hivemind_common.errors import (
     HivemindError,
-    InvalidCursorError,
     Kind,
     RemoteBugError,
     UnavailableError,
     ValidationFailedError,
 )
 
-EVERYWHERE: tuple[type[HivemindError], ...] = (ValidationFailedError, InvalidCursorError, UnavailableError)
+EVERYWHERE: tuple[type[HivemindError], ...] = (ValidationFailedError, UnavailableError)
 """Refusals that any call may meet, so that no contract has to list them."""
 
 

@@ -30,7 +30,6 @@ def _one_at(email: str) -> str:
 
 Username = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{1,63}$")]
 Email = Annotated[str, StringConstraints(max_length=254), AfterValidator(_one_at)]
-Password = Annotated[str, StringConstraints(min_length=12, max_length=256)]
 
 
 class AlreadyRegisteredError(HivemindError):

@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from hivemind_common.contracts.health import health_of
 from hivemind_common.contracts.kinds import Instant, Message, Rpc, Stream
-from hivemind_common.contracts.knowledge import Strictness
+from hivemind_common.contracts.texts import not_blank
 from hivemind_common.errors import HivemindError, Kind
 from hivemind_common.ids import AccountId, BotId, ConversationId, MessageId, SnippetId
 
@@ -45,12 +45,6 @@ def _is_origin(text: str) -> str:
     return text
 
 
-def _not_blank(text: str) -> str:
-    if not text.strip():
-        raise PydanticCustomError("blank", "must not be blank")
-    return text
-
-
 def _no_twins(values: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(values)) != len(values):
         raise PydanticCustomError("repeated", "must not name the same twice")
@@ -60,7 +54,8 @@ def _no_twins(values: tuple[str, ...]) -> tuple[str, ...]:
 Slug = Annotated[str, AfterValidator(_is_slug)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=80, strip_whitespace=True)]
 Description = Annotated[str, StringConstraints(max_length=500)]
-SystemPrompt = Annotated[str, StringConstraints(min_length=1, max_length=32_000), AfterValidator(_not_blank)]
+SystemPrompt = Annotated[str, StringConstraints(min_length=1, max_length=32_000), AfterValidator(not_blank)]
+Utterance = Annotated[str, StringConstraints(min_length=1, max_length=8_000), AfterValidator(not_blank)]
 ProviderName = Annotated[str, AfterValidator(_is_provider_name)]
 ModelName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Money = Annotated[int, Field(ge=0, le=MOST_MONEY)]
@@ -167,7 +162,7 @@ class BotSettings(Message):
     rate_limit_per_minute: Rate | None = 60
     user_rate_limit_per_minute: Rate | None = 20
     grounding: Literal["grounded", "open"] = "grounded"
-    strictness: Strictness = "normal"
+    strictness: Literal["lenient", "normal", "strict"] = "normal"
     knowledge_search_enabled: bool = False
     channel_reply_mode: Literal["dm_only", "channel_mention", "both"] = "dm_only"
     allowed_users: Annotated[tuple[AccountId, ...], Field(max_length=1_000)] = ()
@@ -224,7 +219,6 @@ class CreateBot(Message):
     """Mint a bot. `draft` holds only what was sent, so that a template can fill the rest."""
 
     draft: BotDraft
-    author: str = ""
 
 
 class BotNamed(Message):
@@ -307,7 +301,7 @@ class TakeTurn(Message):
     """Say something to a bot."""
 
     slug: str
-    message: Annotated[str, StringConstraints(min_length=1, max_length=8_000), AfterValidator(_not_blank)]
+    message: Utterance
     conversation_id: ConversationId | None = None
     speaker: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
     """SHA-256 of the speaker's name."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, StringConstraints
 from pydantic.functional_validators import AfterValidator
@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from hivemind_common.contracts.health import health_of
 from hivemind_common.contracts.kinds import Instant, Message, Nothing, Rpc
+from hivemind_common.contracts.texts import not_blank
 from hivemind_common.errors import HivemindError, Kind
 from hivemind_common.ids import BotId, SnippetId
 
@@ -23,14 +24,8 @@ def _known_language(code: str) -> str:
     return code
 
 
-def _not_blank(text: str) -> str:
-    if not text.strip():
-        raise PydanticCustomError("blank", "must not be blank")
-    return text
-
-
 Title = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
-Body = Annotated[str, StringConstraints(min_length=1, max_length=20_000), AfterValidator(_not_blank)]
+Body = Annotated[str, StringConstraints(min_length=1, max_length=20_000), AfterValidator(not_blank)]
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=40)]
 Language = Annotated[str, AfterValidator(_known_language)]
 Question = Annotated[str, StringConstraints(min_length=1, max_length=8_000)]
@@ -163,5 +158,3 @@ LIST_SNIPPETS = Rpc("knowledge.v1.snippet.list", ListSnippets, SnippetPage)
 REMOVE_SNIPPET = Rpc("knowledge.v1.snippet.remove", SnippetOf, Nothing, errors=(SnippetNotFoundError,))
 SEARCH_SNIPPETS = Rpc("knowledge.v1.snippet.search", SearchSnippets, SearchResult)
 FIND_PASSAGES = Rpc("knowledge.v1.passage.find", FindPassages, PassagesFound)
-
-Strictness = Literal["lenient", "normal", "strict"]

@@ -1,4 +1,6 @@
-"""Rules of texts that several forms share."""
+"""Rules of texts that the messages of several owners share."""
+
+from __future__ import annotations
 
 from pydantic_core import PydanticCustomError
 
