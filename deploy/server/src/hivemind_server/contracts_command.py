@@ -51,7 +51,7 @@ def run(arguments: list[str]) -> int:
         return 0
     if options.subject not in schemas:
         print(f"error: there is no contract {options.subject}; `hivemind contracts` lists them", file=sys.stderr)
-        return 1
+        return 2
     print(json.dumps(schemas[options.subject], indent=2))
     return 0
 

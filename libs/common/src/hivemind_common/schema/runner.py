@@ -20,7 +20,8 @@ from pydantic import SecretStr
 OWNERS: Final = ("meta", "auth", "bots", "knowledge")
 """The schemas, in the order in which their migrations may lean on one another."""
 
-LOGIN_ROLES: Final = ("hivemind_auth", "hivemind_bots", "hivemind_knowledge")
+LOGIN_ROLES: Final = tuple(f"hivemind_{owner}" for owner in OWNERS if owner != "meta")
+"""The role that each owner's service logs in with; `meta` belongs to the runner alone."""
 
 OLDEST_CODE: Final = 1
 """The schema version of the oldest code that may run on today's schema."""

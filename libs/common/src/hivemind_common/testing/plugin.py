@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,7 @@ from typing import Final
 import asyncpg
 import pytest
 import pytest_asyncio
+from hypothesis import settings
 
 from hivemind_common.bus import Bus, open_bus
 from hivemind_common.embedded.account import embedded_account
@@ -28,6 +30,11 @@ PASSWORD: Final = SecretStr("a-password-for-tests-only")
 USERS: Final = ("gateway", "auth", "bots", "knowledge", "ops")
 
 _count = itertools.count(1)
+
+# `./hivemind test --full` looks at fifty times as many examples of every property.
+settings.register_profile("full", max_examples=5_000, deadline=None)
+if os.environ.get("HIVEMIND_FULL"):
+    settings.load_profile("full")
 
 
 @pytest.fixture(scope="session")
