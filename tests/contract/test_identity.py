@@ -141,6 +141,15 @@ async def test_signing_in_sets_a_cookie_that_works(instance: Instance) -> None:
     assert (me["username"], me["auth"]) == ("ada", "session")
 
 
+async def test_a_browser_may_call_itself_what_it_likes(instance: Instance, owner: Any) -> None:
+    for agent in ("x" * 5_000, "\udcff\udc80 strange", "Übrowser/1.0", ""):
+        headers = {"User-Agent": agent}
+        credentials = {"email": "ada@example.org", "password": PASSWORD}
+        await instance.call("POST", "/auth/login", json=credentials, headers=headers, key="", expect=200)
+
+    assert await owner.fetchval("SELECT max(length(user_agent)) FROM auth.session") == 400
+
+
 async def test_over_https_the_cookie_is_secure(instance: Instance, start: Start) -> None:
     credentials = {"email": "ada@example.org", "password": PASSWORD}
     proxied = {"X-Forwarded-Proto": "https"}

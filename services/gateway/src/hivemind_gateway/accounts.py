@@ -119,7 +119,8 @@ async def login(request: Request, body: LoginForm) -> Reply:
             password_digest=password_digest(body.password),
             token_digest=digest(token).hex(),
             address=client_of(request.http, request.door.environment)[:64],
-            user_agent=request.http.headers.get("User-Agent", "")[:400],
+            # A header may hold bytes that are no UTF-8; they are kept as question marks.
+            user_agent=request.http.headers.get("User-Agent", "").encode(errors="replace").decode()[:400],
         ),
     )
     cookie = f"{COOKIE}={token}; Path=/; HttpOnly; SameSite=Lax; Max-Age={SESSION_SECONDS}"
