@@ -268,3 +268,20 @@ async def test_the_template_answers_its_golden_questions(instance: Instance) -> 
     assert (len(right), len(refused)) == (8, 4)
     assert sum(right) >= 7
     assert all(refused)
+
+
+async def test_a_bot_that_is_deleted_while_it_answers_is_not_there(desk: Instance, owner: Any) -> None:
+    # Deleted after the bot was read and before the turn is kept: the trigger stands for the other session.
+    await owner.execute(
+        """
+        CREATE FUNCTION bots.vanish() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN DELETE FROM bots.bot WHERE id = NEW.bot_id; RETURN NEW; END $$;
+        CREATE TRIGGER vanish BEFORE INSERT ON bots.conversation FOR EACH ROW EXECUTE FUNCTION bots.vanish()
+        """
+    )
+    try:
+        _, told, _ = await desk.call("POST", CHAT, json={"message": "How long do refunds take?"}, expect=404)
+    finally:
+        await owner.execute("DROP FUNCTION bots.vanish() CASCADE")
+
+    assert told["code"] == "bot_not_found"

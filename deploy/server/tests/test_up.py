@@ -266,7 +266,16 @@ def test_what_cannot_be_done_here_is_one_line(open_folder: Path, arguments: tupl
 
 
 @pytest.mark.parametrize(
-    "arguments", [(), ("nix",), ("up", "--port", "65536"), ("up", "--nix"), ("service", "nix"), ("up", "--host", "a b")]
+    "arguments",
+    [
+        (),
+        ("nix",),
+        ("up", "--port", "65536"),
+        ("up", "--nix"),
+        ("service", "nix"),
+        ("up", "--host", "a b"),
+        ("up", "--data-dir", ""),
+    ],
 )
 def test_wrong_usage_ends_with_2(arguments: tuple[str, ...]) -> None:
     assert run(*arguments).returncode == 2

@@ -24,6 +24,7 @@ KEY = "k3y-0123456789-abcdefghij"
         ("ADMIN_API_KEY", "short"),
         ("ADMIN_API_KEY", "change-me-change-me-change-me"),
         ("ADMIN_API_KEY", "a" * 40),
+        ("DB_PASSWORD", "two\nlines"),
         ("HIVEMIND_SETUP_TOKEN", "short"),
         ("HIVEMIND_METRICS_TOKEN", "with blanks in it, and long"),
         ("HIVEMIND_SETUP_FROM_GATEWAY", "yes"),

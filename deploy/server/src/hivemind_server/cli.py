@@ -103,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     up = commands.add_parser("up", help="start everything: Postgres, NATS and all services")
     up.add_argument(
         "--data-dir",
-        type=Path,
+        type=_folder,
         metavar="D",
         help="where everything is kept (default: hivemind-data beside the launcher)",
     )
@@ -139,10 +139,16 @@ def _parser() -> argparse.ArgumentParser:
     service.set_defaults(run=_service)
 
     sql = commands.add_parser("sql", help="speak SQL with the embedded database, as role hivemind")
-    sql.add_argument("--data-dir", type=Path, metavar="D", help="the data folder of the running `up`")
+    sql.add_argument("--data-dir", type=_folder, metavar="D", help="the data folder of the running `up`")
     sql.add_argument("-c", dest="command", metavar="STATEMENT", help="run one statement instead of a prompt")
     sql.set_defaults(run=_sql)
     return parser
+
+
+def _folder(text: str) -> Path:
+    if not text:  # an unset shell variable, which would otherwise mean the folder one stands in
+        raise argparse.ArgumentTypeError("must name a folder")
+    return Path(text)
 
 
 def _port(text: str) -> int:

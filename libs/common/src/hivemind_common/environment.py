@@ -123,6 +123,13 @@ def _strong_secret(value: object) -> SecretStr:
     return SecretStr(text)
 
 
+def _password(value: object) -> SecretStr:
+    text = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+    if not text or not text.isprintable():
+        raise ValueError("must be one line of printable characters")
+    return SecretStr(text)
+
+
 def _hex_key(value: object) -> SecretStr:
     text = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
     if not re.fullmatch(r"[0-9a-fA-F]{64}", text):
@@ -177,7 +184,9 @@ class Environment(BaseModel):
     nats_url: Annotated[SecretStr, _url_with_credentials("nats", "tls")] | None = Field(
         None, alias="HIVEMIND_NATS_URL", examples=["nats://bots:…@host:4222"]
     )
-    db_password: SecretStr | None = Field(None, alias="DB_PASSWORD", min_length=1, examples=["$(openssl rand -hex 32)"])
+    db_password: Annotated[SecretStr, BeforeValidator(_password)] | None = Field(
+        None, alias="DB_PASSWORD", examples=["$(openssl rand -hex 32)"]
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", alias="HIVEMIND_LOG_LEVEL", examples=["info"]
     )

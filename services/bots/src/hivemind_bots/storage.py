@@ -168,7 +168,8 @@ async def keep_turn(
     """Keep what was asked and what was answered, both or neither. Wants a transaction."""
     conversation_id = answer.conversation_id
     moment = answer.created_at
-    await conn.execute(KEEP_CONVERSATION, bot_id, conversation_id, speaker, question.strip()[:80], moment)
+    with refusing({"conversation_bot": BotNotFoundError}):  # it was deleted while it was answering
+        await conn.execute(KEEP_CONVERSATION, bot_id, conversation_id, speaker, question.strip()[:80], moment)
     await conn.execute(ADD_MESSAGE, bot_id, conversation_id, question_id, "user", question, None, moment)
     told = answer.model_dump(mode="json", exclude={"reply", "conversation_id", "message_id", "created_at"})
     await conn.execute(ADD_MESSAGE, bot_id, conversation_id, answer.message_id, "assistant", answer.reply, told, moment)

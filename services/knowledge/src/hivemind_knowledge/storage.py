@@ -61,11 +61,12 @@ WITH candidate AS MATERIALIZED (
        AND knowledge.scoped(bot_id, tsvector_to_array(lexemes)) && knowledge.scoped($1, $2)
 ), best AS (
     SELECT id, score, matched FROM candidate WHERE cardinality(matched) > 0 ORDER BY score DESC, id LIMIT $3
+), frequency AS (
+    SELECT word, count(*) AS snippets FROM candidate, unnest(matched) AS word GROUP BY word
 )
 SELECT id, score, matched,
-       (SELECT array_agg(word) FROM unnest($2::text[]) AS word) AS words,
-       (SELECT array_agg((SELECT count(*) FROM candidate WHERE word = ANY (matched)) ORDER BY place)
-          FROM unnest($2::text[]) WITH ORDINALITY AS asked (word, place)) AS frequencies
+       (SELECT array_agg(word ORDER BY word) FROM frequency) AS words,
+       (SELECT array_agg(snippets ORDER BY word) FROM frequency) AS frequencies
   FROM best
  ORDER BY score DESC, id
 """
