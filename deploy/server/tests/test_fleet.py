@@ -40,6 +40,7 @@ async def no_causes() -> Sequence[str]:
 async def open_obedient(environment: Environment) -> AsyncIterator[Running]:
     """Tells its settings; fails, or takes its time, when it is told to."""
     failing = asyncio.Event()
+    taken = 0
 
     async def loop() -> None:
         await failing.wait()
@@ -47,15 +48,24 @@ async def open_obedient(environment: Environment) -> AsyncIterator[Running]:
 
     async def tell(_request: web.Request) -> web.Response:
         get_logger().info("dummy.told")
-        return web.json_response({"pid": os.getpid(), "nats_url": environment.needed_nats_url.get_secret_value()})
+        nats_url = environment.needed_nats_url.get_secret_value()
+        return web.json_response({"pid": os.getpid(), "nats_url": nats_url, "taken": taken})
 
     async def fail(_request: web.Request) -> web.Response:
         failing.set()
         return web.Response()
 
-    async def slow(_request: web.Request) -> web.Response:
-        await asyncio.sleep(1)
-        return web.Response(text="finished")
+    async def slow(request: web.Request) -> web.Response:
+        """Answer only once the door is shut, which proves that the end had begun."""
+        nonlocal taken
+        taken += 1
+        while True:
+            try:
+                _, writer = await asyncio.open_connection(request.url.host, request.url.port)
+            except ConnectionRefusedError:
+                return web.Response(text="finished")
+            writer.close()
+            await asyncio.sleep(0.01)
 
     application = web.Application()
     application.router.add_get("/", tell)
@@ -163,7 +173,8 @@ async def test_everything_answers_while_it_is_entered_and_nothing_runs_afterward
 async def test_what_was_taken_is_finished_before_the_end(open_folder: Path, processes: bool) -> None:
     async with fleet_of(open_folder, OBEDIENT, processes=processes) as fleet:
         answer = asyncio.create_task(get(f"{fleet.url}/slow"))
-        await get(fleet.url)
+        while json.loads(await get(fleet.url))["taken"] == 0:
+            await asyncio.sleep(0.01)
     assert await answer == "finished"
 
 

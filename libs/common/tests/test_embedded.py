@@ -180,7 +180,7 @@ async def main():
     await postgres.start()
     await bus.start()
     print(postgres.pid, bus.pid, flush=True)
-    await asyncio.sleep(60)
+    await asyncio.Event().wait()  # until it is killed
 
 asyncio.run(main())
 """
