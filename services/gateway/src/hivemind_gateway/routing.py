@@ -23,7 +23,7 @@ from hivemind_common.principal import ANONYMOUS, Principal
 from hivemind_common.telemetry import REQUEST_ID
 from hivemind_gateway import bodies
 from hivemind_gateway.identity import COOKIE, Caller, Identities
-from hivemind_gateway.peers import is_same_origin
+from hivemind_gateway.peers import client_of, is_same_origin
 from hivemind_gateway.problems import CsrfError, InsufficientScopeError, joined, of_validation
 
 EDGE_TIMEOUT: Final = timedelta(seconds=10)
@@ -217,12 +217,17 @@ def _options(allow: str) -> Callable[[web.Request], Awaitable[web.StreamResponse
 
 def _handler(door: Door, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def handle(http: web.Request) -> web.StreamResponse:
-        call = door.bus.call(ANONYMOUS, timeout=route.timeout, request_id=REQUEST_ID.get() or "")
+        call = door.bus.call(
+            ANONYMOUS,
+            timeout=route.timeout,
+            request_id=REQUEST_ID.get() or "",
+            address=client_of(http, door.environment)[:64],
+        )
         caller = None
         # The order of refusals: 401, 413 and 415, 403, 404, 400 and 422; what comes after is the handler's.
         if route.access is not Access.OPEN:
             caller = await door.identities.identify(http, call)
-            call = door.bus.call(caller.identity.principal, timeout=route.timeout, request_id=call.request_id)
+            call = call.under(caller.identity.principal)
         bodies.check_head(http, needs_body=route.body is not None or route.is_lenient)
         _check_rights(door, route, http, caller)
         request = Request(http, door, call, caller)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -15,17 +16,21 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from pydantic import SecretStr, ValidationError
 
+from hivemind_common import waiting_on
 from hivemind_common.bus import refusals, streams
 from hivemind_common.bus.envelope import (
     ERROR_HEADER,
     LEAST_LEFT_MS,
     MAX_BODY,
+    RETURN_MS,
+    RETURN_SHARE,
     Envelope,
     MalformedMessageError,
     pack,
     split,
 )
 from hivemind_common.bus.serving import Handler, Server, StreamHandler
+from hivemind_common.bus.transit import Transit
 from hivemind_common.contracts.kinds import Message, Rpc, Stream
 from hivemind_common.errors import HivemindError, RemoteBugError, UnavailableError
 from hivemind_common.ids import new_id
@@ -50,15 +55,21 @@ class Call:
     deadline: float
     """By the loop's clock, in seconds."""
     idempotency_key: str | None = None
+    address: str | None = None
+    """Of the client on whose behalf it is asked, for the audit."""
 
     @property
     def left(self) -> float:
         """Seconds until the caller stops waiting."""
         return self.deadline - asyncio.get_running_loop().time()
 
+    def under(self, principal: Principal) -> Call:
+        """Return the same call, asked by another: by whoever it turned out to be."""
+        return replace(self, principal=principal)
+
     def as_service(self) -> Call:
         """Return the same call, asked by the service itself instead of by the person."""
-        return replace(self, principal=service_principal(self.bus.service))
+        return self.under(service_principal(self.bus.service))
 
     async def ask(self, contract: Rpc[Q, A], question: Q) -> A:
         """Ask and wait for the answer; raises what the contract allows, and `UnavailableError`."""
@@ -71,6 +82,10 @@ class Call:
     def open(self, contract: Stream[Q, I, A], question: Q) -> AbstractAsyncContextManager[streams.Incoming[I, A]]:
         """Ask for a stream; leaving the block before its end cancels the work on the far side."""
         return self.bus.open_stream(self, contract, question)
+
+
+def _now_ms() -> int:
+    return time.monotonic_ns() // 1_000_000
 
 
 def _read(model: type[A], body: bytes) -> A:
@@ -104,6 +119,7 @@ class Bus:
         self._numbers = itertools.count(1)
         self._pending: dict[str, _Pending] = {}
         self._streams: dict[str, asyncio.Queue[Msg | None]] = {}
+        self._transit = Transit()
         self.server = Server(self)
         self._timed: dict[tuple[str, str], Any] = {}
 
@@ -126,11 +142,17 @@ class Bus:
         return bool(self.connection.is_connected)
 
     def call(
-        self, principal: Principal, *, timeout: timedelta, request_id: str = "", idempotency_key: str | None = None
+        self,
+        principal: Principal,
+        *,
+        timeout: timedelta,
+        request_id: str = "",
+        idempotency_key: str | None = None,
+        address: str | None = None,
     ) -> Call:
         """Begin a call of one's own accord: at the edge, or in a loop of a service."""
         deadline = asyncio.get_running_loop().time() + timeout.total_seconds()
-        return Call(self, principal, request_id or str(new_id()), deadline, idempotency_key)
+        return Call(self, principal, request_id or str(new_id()), deadline, idempotency_key, address)
 
     def serving(self, contract: Rpc[Q, A], handler: Handler[Q, A]) -> AbstractAsyncContextManager[None]:
         """Answer a contract for as long as the block is open; leaving it finishes what was taken."""
@@ -167,6 +189,7 @@ class Bus:
             raise
         except asyncio.CancelledError:
             outcome = "cancelled"
+            waiting_on.interrupted(contract.owner)
             raise
         finally:
             del self._pending[token]
@@ -227,7 +250,9 @@ class Bus:
         body = question.model_dump_json(exclude_unset=True).encode()
         if len(body) > MAX_BODY:
             raise RemoteBugError(f"a question of {len(body)} bytes is too large for the bus")
-        envelope = Envelope(left_ms, call.request_id, call.principal, call.idempotency_key)
+        envelope = Envelope(
+            left_ms, call.request_id, call.principal, call.idempotency_key, address=call.address, sent_ms=_now_ms()
+        )
         await self.publish(f"hm.{self.service}.{contract.subject}", pack(envelope, body), reply=inbox)
 
     async def _hear(self, message: Msg) -> None:
@@ -261,10 +286,20 @@ class Bus:
         if line.get("k") == "end":
             pending.future.set_result(b"".join(pending.parts))
 
-    def received(self, envelope: Envelope) -> Call:
-        """Go on with a call that came in: whatever is asked on it has only what is left of its time."""
-        deadline = asyncio.get_running_loop().time() + envelope.left_ms / 1000
-        return Call(self, envelope.principal, envelope.request_id, deadline, envelope.idempotency_key)
+    def received(self, envelope: Envelope, sender: str) -> Call:
+        """Go on with a call that came in from the inbox `sender`.
+
+        Whatever is asked on it has only what is left of its time, less what the answer needs to travel back: a hop that
+        gives up can still say why. Raises `UnavailableError` where too little is left to begin.
+        """
+        left_ms = float(envelope.left_ms)
+        if envelope.sent_ms is not None:
+            left_ms -= self._transit.delay_ms(sender, envelope.sent_ms, time.monotonic() * 1000)
+        if left_ms < LEAST_LEFT_MS:
+            raise UnavailableError.of(self.service, detail="the question came too late")
+        left_ms -= min(left_ms * RETURN_SHARE, RETURN_MS)
+        deadline = asyncio.get_running_loop().time() + left_ms / 1000
+        return Call(self, envelope.principal, envelope.request_id, deadline, envelope.idempotency_key, envelope.address)
 
     def lose(self) -> None:
         """Fail what is awaited: the connection is gone, and with it every answer."""
@@ -304,8 +339,9 @@ async def open_bus(nats_url: SecretStr, service: str, metrics: Metrics) -> Async
         max_reconnect_attempts=-1,
         reconnect_time_wait=0.25,
         connect_timeout=2,
-        ping_interval=5,
-        max_outstanding_pings=2,
+        # A server that hangs is noticed before the questions that wait for it run out of time.
+        ping_interval=1,
+        max_outstanding_pings=3,
     )
     try:
         bus = Bus(connection, service, metrics)

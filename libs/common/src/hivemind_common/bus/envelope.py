@@ -1,7 +1,8 @@
 """The form of what travels: one line of JSON metadata, a newline, the JSON body.
 
-A question: `{"v":1,"d":4870,"r":"<request id>","p":{…}}`; `d` is the time left in milliseconds, `p` who asks, and where
-there are such, `i` the idempotency key and `t` the trace parent. An answer: `{"k":"end","n":0}`, with `k` one of
+A question: `{"v":1,"d":4870,"m":91282,"r":"<request id>","p":{…}}`; `d` is the time left in milliseconds, `m` the
+asker's monotonic clock when it sent, in milliseconds, `p` who asks, and where there are such, `a` the address of the
+client, `i` the idempotency key and `t` the trace parent. An answer: `{"k":"end","n":0}`, with `k` one of
 
 - `open`  the question was taken; `c` names where acknowledgements go (streams only),
 - `item`  one item of a stream, numbered by `n` from 0,
@@ -29,6 +30,10 @@ MAX_PART: Final = 200 * 1024
 LEAST_LEFT_MS: Final = 5
 """A hop that has less than this left refuses: it could not finish anyway."""
 
+RETURN_SHARE: Final = 0.1
+RETURN_MS: Final = 400
+"""Each hop keeps a tenth of the time, and at most this, for its answer to travel back."""
+
 ERROR_HEADER: Final = "Nats-Service-Error"
 ERROR_CODE_HEADER: Final = "Nats-Service-Error-Code"
 
@@ -46,6 +51,9 @@ class Envelope:
     principal: Principal
     idempotency_key: str | None = None
     traceparent: str | None = None
+    address: str | None = None
+    sent_ms: int | None = None
+    """The asker's monotonic clock; comparable with other values of the same asker only."""
 
 
 @lru_cache(maxsize=4096)
@@ -56,10 +64,14 @@ def _principal_json(principal: Principal) -> bytes:
 def pack(envelope: Envelope, body: bytes) -> bytes:
     """Write a question."""
     line: dict[str, Any] = {"v": 1, "d": envelope.left_ms, "r": envelope.request_id}
+    if envelope.sent_ms is not None:
+        line["m"] = envelope.sent_ms
     if envelope.traceparent is not None:
         line["t"] = envelope.traceparent
     if envelope.idempotency_key is not None:
         line["i"] = envelope.idempotency_key
+    if envelope.address is not None:
+        line["a"] = envelope.address
     line["p"] = orjson.Fragment(_principal_json(envelope.principal))
     return orjson.dumps(line) + b"\n" + body
 
@@ -74,6 +86,8 @@ def unpack(data: bytes) -> tuple[Envelope, bytes]:
             principal=Principal.model_validate(line["p"]),
             idempotency_key=line.get("i"),
             traceparent=line.get("t"),
+            address=line.get("a"),
+            sent_ms=int(line["m"]) if "m" in line else None,
         )
     except (KeyError, TypeError, ValueError) as fault:
         raise MalformedMessageError("the metadata of the question is not ours") from fault

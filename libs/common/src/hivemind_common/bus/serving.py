@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 from nats.aio.msg import Msg
 from pydantic import ValidationError
 
+from hivemind_common import waiting_on
 from hivemind_common.bus import refusals, streams
 from hivemind_common.bus.envelope import Envelope, MalformedMessageError, answer_frames, frame, unpack
 from hivemind_common.contracts.kinds import Message, Rpc, Stream
@@ -138,11 +139,14 @@ class Server:
         envelope: Envelope,
         body: bytes,
     ) -> str:
-        call = self._bus.received(envelope)
-        deadline = asyncio.timeout_at(call.deadline)
+        deadline: asyncio.Timeout | None = None
+        wait = waiting_on.Wait()
         try:
-            async with deadline:
-                await answer(message, call, body)
+            call = self._bus.received(envelope, message.reply.rpartition(".")[0])
+            deadline = asyncio.timeout_at(call.deadline)
+            with waiting_on.watched(wait):
+                async with deadline:
+                    await answer(message, call, body)
             return "ok"
         except HivemindError as refusal:
             await self._refuse(message, contract, refusal)
@@ -153,9 +157,10 @@ class Server:
             await self._refuse(message, contract, ValidationFailedError("the question cannot be read"))
             return "validation_failed"
         except Exception as fault:  # a bug of any kind is logged here, and told as "internal"
-            if isinstance(fault, TimeoutError) and deadline.expired():
-                log.warning("bus.late", contract=contract.subject, allowed_ms=envelope.left_ms)
-                await self._refuse(message, contract, UnavailableError.of(self._bus.service, detail="too late"))
+            if isinstance(fault, TimeoutError) and deadline is not None and deadline.expired():
+                name = wait.on or self._bus.service
+                log.warning("bus.late", contract=contract.subject, allowed_ms=envelope.left_ms, waited_for=name)
+                await self._refuse(message, contract, UnavailableError.of(name, detail="too late"))
                 return "timeout"
             log.error("bus.bug", contract=contract.subject, exc_info=fault)
             await self._tell_bug(message)

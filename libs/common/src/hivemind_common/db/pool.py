@@ -11,6 +11,7 @@ import asyncpg
 import orjson
 from pydantic import SecretStr
 
+from hivemind_common import waiting_on
 from hivemind_common.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -22,6 +23,10 @@ else:
     Conn = Any
 
 CONNECT_SECONDS: Final = 2
+ANSWER_SECONDS: Final = 0.7
+"""Shorter than the question how a service is, so that it can still tell."""
+
+RELEASE_SECONDS: Final = 0.25
 STATEMENT_SECONDS: Final = 10
 """A statement that takes longer is cancelled; the deadline of the call usually comes first."""
 
@@ -55,7 +60,8 @@ class Database:
                     yield connection
             finally:
                 with _naming_the_database():
-                    await self._pool.release(connection)
+                    # A release after an interruption cancels the statement first, which a frozen server never answers.
+                    await self._pool.release(connection, timeout=RELEASE_SECONDS)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Conn]:
@@ -64,9 +70,9 @@ class Database:
             yield connection
 
     async def answers(self) -> bool:
-        """Whether the database answers a question within a second."""
+        """Whether the database answers a question at once."""
         try:
-            async with asyncio.timeout(1), self.connection() as connection:
+            async with asyncio.timeout(ANSWER_SECONDS), self.connection() as connection:
                 await connection.fetchval("SELECT 1")
         except (UnavailableError, TimeoutError):
             return False
@@ -77,6 +83,9 @@ class Database:
 def _naming_the_database(connection: Conn | None = None) -> Iterator[None]:
     try:
         yield
+    except asyncio.CancelledError:
+        waiting_on.interrupted("db")
+        raise
     except _GONE as fault:
         raise UnavailableError.of("db", detail=type(fault).__name__) from fault
     except TimeoutError as fault:
