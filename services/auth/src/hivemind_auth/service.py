@@ -6,10 +6,20 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 
 from hivemind_auth.accounts import Accounts
+from hivemind_auth.door import DoorLog
+from hivemind_auth.floods import Floods
 from hivemind_auth.passwords import Passwords
 from hivemind_common.bus import open_bus
 from hivemind_common.clock import system_clock
-from hivemind_common.contracts.auth import AUTH_HEALTH, GET_SETUP_STATE, IDENTIFY, REGISTER_ADMIN, SIGN_IN
+from hivemind_common.contracts.auth import (
+    AUTH_HEALTH,
+    GET_SETUP_STATE,
+    IDENTIFY,
+    NOTE_SETUP_REFUSED,
+    REGISTER_ADMIN,
+    SIGN_IN,
+    USE_BREAK_GLASS,
+)
 from hivemind_common.db import open_database
 from hivemind_common.environment import Environment
 from hivemind_common.health import Health
@@ -30,13 +40,17 @@ async def open_auth(environment: Environment) -> AsyncIterator[Running]:
         open_bus(environment.needed_nats_url, "auth", metrics) as bus,
     ):
         with closing(Passwords()) as passwords:
-            accounts = Accounts(database, passwords, clock=system_clock, new_id=new_id)
+            floods = Floods(system_clock)
+            accounts = Accounts(database, passwords, floods, clock=system_clock, new_id=new_id)
+            door = DoorLog(database, floods)
             health = Health(bus, database)
             async with (
                 bus.serving(GET_SETUP_STATE, accounts.setup_state),
                 bus.serving(REGISTER_ADMIN, accounts.register_admin),
                 bus.serving(SIGN_IN, accounts.sign_in),
                 bus.serving(IDENTIFY, accounts.identify),
+                bus.serving(USE_BREAK_GLASS, door.use_break_glass),
+                bus.serving(NOTE_SETUP_REFUSED, door.note_setup_refused),
                 bus.serving(AUTH_HEALTH, health.tell),
                 ops_site(environment.ops_bind, metrics, health.causes) as ops_port,
             ):
@@ -47,5 +61,13 @@ AUTH = Service(
     "auth",
     open_auth,
     schema="auth",
-    serves=(GET_SETUP_STATE, REGISTER_ADMIN, SIGN_IN, IDENTIFY, AUTH_HEALTH),
+    serves=(
+        GET_SETUP_STATE,
+        REGISTER_ADMIN,
+        SIGN_IN,
+        IDENTIFY,
+        USE_BREAK_GLASS,
+        NOTE_SETUP_REFUSED,
+        AUTH_HEALTH,
+    ),
 )

@@ -27,7 +27,8 @@ INSERT INTO auth.api_key (id, account_id, digest, prefix, name, created_at) VALU
 """
 
 FIND_BY_EMAIL: Final = """
-SELECT id, username, email, role, password_hash FROM auth.account WHERE lower(email) = lower($1) AND status = 'active'
+SELECT id, username, email, role, password_hash, status = 'active' AS is_active
+  FROM auth.account WHERE lower(email) = lower($1)
 """
 
 ADD_SESSION: Final = """
@@ -63,6 +64,7 @@ class StoredAccount:
 
     account: Account
     password_hash: str | None
+    is_active: bool
 
 
 @dataclass(frozen=True)
@@ -106,9 +108,9 @@ async def add_first_admin(conn: Conn, account: Account, password_hash: str, key:
 
 
 async def find_by_email(conn: Conn, email: str) -> StoredAccount | None:
-    """Read the living account of an address, whatever its letters' case."""
+    """Read the account of an address, whatever its letters' case, and whether it may sign in at all."""
     row = await conn.fetchrow(FIND_BY_EMAIL, email)
-    return StoredAccount(_account(row), row["password_hash"]) if row else None
+    return StoredAccount(_account(row), row["password_hash"], row["is_active"]) if row else None
 
 
 async def add_session(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hivemind_bots import storage
 from hivemind_bots.providers import Providers
 from hivemind_bots.templates import all_templates, get_template
+from hivemind_common import audit
 from hivemind_common.bus import Call
 from hivemind_common.clock import Clock
 from hivemind_common.contracts.bots import (
@@ -51,6 +52,13 @@ class Profiles:
             if template is not None and template.snippets:
                 await storage.seed_knowledge(conn, bot_id, template.snippets, self._new_id, moment)
             stored = await storage.get_bot(conn, draft.slug)
+            details = {
+                "slug": draft.slug,
+                "template": draft.template,
+                "tier": settings.tier,
+                "allow_hosted_provider": settings.allow_hosted_provider,
+            }
+            await audit.record(conn, call, "bot.created", target=bot_id, details=details)
         log.info("bot.created", bot=draft.slug, template=draft.template)
         return self._shown(stored)
 

@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr, StringConstraints
 
 from hivemind_common.contracts.auth import (
     GET_SETUP_STATE,
+    NOTE_SETUP_REFUSED,
     REGISTER_ADMIN,
     SIGN_IN,
     AlreadyRegisteredError,
@@ -89,7 +90,9 @@ async def register(request: Request, body: Any) -> Reply:
     environment = request.door.environment
     if (await request.call.ask(GET_SETUP_STATE, Nothing())).has_admin:
         raise AlreadyRegisteredError
-    _check_setup_token(request, body.get("setup_token") if isinstance(body, dict) else None)
+    if not _may_set_up(request, body.get("setup_token") if isinstance(body, dict) else None):
+        await request.call.ask(NOTE_SETUP_REFUSED, Nothing())
+        raise SetupTokenRequiredError
     form = bodies.validate(RegisterForm, body)
     key = new_key()
     account = await request.call.ask(
@@ -155,12 +158,11 @@ async def me(request: Request) -> Reply:
     )
 
 
-def _check_setup_token(request: Request, given: object) -> None:
+def _may_set_up(request: Request, given: object) -> bool:
     """A token that is sent must be the right one; none is needed by somebody who asks from this machine."""
     expected = request.door.environment.setup_token
     if given is None and is_from_here(request.http):
-        return
+        return True
     if not isinstance(given, str) or expected is None:
-        raise SetupTokenRequiredError
-    if not hmac.compare_digest(given.encode("utf-8", "surrogatepass"), expected.get_secret_value().encode()):
-        raise SetupTokenRequiredError
+        return False
+    return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), expected.get_secret_value().encode())

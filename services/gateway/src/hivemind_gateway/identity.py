@@ -10,7 +10,15 @@ from typing import Final
 from aiohttp import web
 
 from hivemind_common.bus import Call
-from hivemind_common.contracts.auth import IDENTIFY, CredentialKind, CredentialRefusedError, Identify, Identity
+from hivemind_common.contracts.auth import (
+    IDENTIFY,
+    USE_BREAK_GLASS,
+    CredentialKind,
+    CredentialRefusedError,
+    Identify,
+    Identity,
+    UseBreakGlass,
+)
 from hivemind_common.environment import Environment
 from hivemind_common.principal import BREAK_GLASS
 from hivemind_common.secrets import digest
@@ -64,6 +72,11 @@ class Identities:
             raise InvalidSessionError if is_dead else MissingApiKeyError
         if len({(caller.identity.principal.id, caller.by == "break_glass") for caller in callers}) > 1:
             raise AmbiguousCredentialsError
+        if callers[0].by == "break_glass":
+            # Nothing goes on before its entry is written: when auth or the database is away, this is where it ends.
+            # The path as it was sent holds no query, and no byte that the database could not keep.
+            target = f"{request.method} {request.rel_url.raw_path}"[:300]
+            await call.under(BREAK_GLASS).ask(USE_BREAK_GLASS, UseBreakGlass(target=target))
         return Caller(callers[0].identity, callers[0].by, drops_cookie=is_dead)
 
     async def _by_token(self, token: str, call: Call, *, bearer: bool) -> Caller:

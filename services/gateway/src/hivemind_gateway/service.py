@@ -9,7 +9,15 @@ from typing import Final
 from aiohttp import web
 
 from hivemind_common.bus import open_bus
-from hivemind_common.contracts.auth import AUTH_HEALTH, GET_SETUP_STATE, IDENTIFY, REGISTER_ADMIN, SIGN_IN
+from hivemind_common.contracts.auth import (
+    AUTH_HEALTH,
+    GET_SETUP_STATE,
+    IDENTIFY,
+    NOTE_SETUP_REFUSED,
+    REGISTER_ADMIN,
+    SIGN_IN,
+    USE_BREAK_GLASS,
+)
 from hivemind_common.contracts.bots import (
     BOTS_HEALTH,
     CREATE_BOT,
@@ -66,8 +74,10 @@ GATEWAY = Service(
         AUTH_HEALTH,
         GET_SETUP_STATE,
         IDENTIFY,
+        NOTE_SETUP_REFUSED,
         REGISTER_ADMIN,
         SIGN_IN,
+        USE_BREAK_GLASS,
         BOTS_HEALTH,
         CREATE_BOT,
         GET_BOT,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hivemind_common import audit
 from hivemind_common.bus import Call
 from hivemind_common.clock import Clock
 from hivemind_common.contracts.kinds import Nothing
@@ -36,11 +37,13 @@ class Library:
         self._searches = metrics.counter("hivemind_searches", "Searches answered, for people and for turns.")
         self._search_seconds = metrics.histogram("hivemind_search_seconds", "Seconds a search took.")
 
-    async def add(self, _call: Call, request: AddSnippet) -> Snippet:
+    async def add(self, call: Call, request: AddSnippet) -> Snippet:
         """Keep a snippet; the next search finds it."""
+        snippet_id = SnippetId(self._new_id())
         async with self._database.transaction() as conn:
-            snippet_id = SnippetId(self._new_id())
-            return await storage.add_snippet(conn, request.bot_id, snippet_id, request.draft, self._clock())
+            snippet = await storage.add_snippet(conn, request.bot_id, snippet_id, request.draft, self._clock())
+            await audit.record(conn, call, "snippet.added", target=snippet_id, details={"bot_id": request.bot_id})
+        return snippet
 
     async def get(self, _call: Call, request: SnippetOf) -> Snippet:
         """Show one snippet."""
@@ -54,10 +57,12 @@ class Library:
             found = await storage.list_snippets(conn, request.bot_id, request.after, request.limit + 1)
         return SnippetPage(items=tuple(found[: request.limit]), more=len(found) > request.limit)
 
-    async def remove(self, _call: Call, request: SnippetOf) -> Nothing:
+    async def remove(self, call: Call, request: SnippetOf) -> Nothing:
         """Forget a snippet; the next search does not find it."""
         async with self._database.transaction() as conn:
             await storage.remove_snippet(conn, request.bot_id, request.snippet_id, self._clock())
+            details = {"bot_id": request.bot_id}
+            await audit.record(conn, call, "snippet.removed", target=request.snippet_id, details=details)
         return Nothing()
 
     async def search(self, _call: Call, request: SearchSnippets) -> SearchResult:

@@ -129,6 +129,12 @@ class Identity(Message):
     session_id: SessionId | None = None
 
 
+class UseBreakGlass(Message):
+    """Carry out a request under the break-glass key: its method and its path, as `GET /api/v1/bots`."""
+
+    target: str = Field(max_length=300)
+
+
 class SetupState(Message):
     """Whether the first admin is there."""
 
@@ -145,3 +151,9 @@ GET_SETUP_STATE = Rpc("auth.v1.setup.get", Nothing, SetupState)
 SIGN_IN = Rpc("auth.v1.session.open", SignIn, SignedIn, errors=(InvalidCredentialsError, BusyError))
 
 IDENTIFY = Rpc("auth.v1.credential.identify", Identify, Identity, errors=(CredentialRefusedError,))
+
+USE_BREAK_GLASS = Rpc("auth.v1.break-glass.use", UseBreakGlass, Nothing)
+"""The answer is the leave to go on: by then the use stands in the audit log. Without one nothing is carried out."""
+
+NOTE_SETUP_REFUSED = Rpc("auth.v1.setup.refuse", Nothing, Nothing)
+"""Somebody without the right setup token tried to become the first admin; a flood of them is kept as a count."""

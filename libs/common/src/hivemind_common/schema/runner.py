@@ -17,11 +17,11 @@ from typing import Final
 import asyncpg
 from pydantic import SecretStr
 
-OWNERS: Final = ("meta", "auth", "bots", "knowledge")
+OWNERS: Final = ("meta", "audit", "auth", "bots", "knowledge")
 """The schemas, in the order in which their migrations may lean on one another."""
 
-LOGIN_ROLES: Final = tuple(f"hivemind_{owner}" for owner in OWNERS if owner != "meta")
-"""The role that each owner's service logs in with; `meta` belongs to the runner alone."""
+LOGIN_ROLES: Final = tuple(f"hivemind_{owner}" for owner in OWNERS if owner not in {"meta", "audit"})
+"""The role that each owner's service logs in with; `meta` belongs to the runner alone, and `audit` is written by all."""
 
 OLDEST_CODE: Final = 1
 """The schema version of the oldest code that may run on today's schema."""

@@ -1,5 +1,7 @@
 -- What the migrations make. Not for running: a test compares it, so that a change is seen whole in review.
 
+CREATE SCHEMA audit;
+
 CREATE SCHEMA auth;
 
 CREATE SCHEMA bots;
@@ -7,6 +9,92 @@ CREATE SCHEMA bots;
 CREATE SCHEMA knowledge;
 
 CREATE SCHEMA meta;
+
+CREATE FUNCTION audit.changes(was jsonb, becomes jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    BEGIN ATOMIC
+ SELECT jsonb_object_agg(one.key, jsonb_build_array(one.value, other.value)) AS jsonb_object_agg
+    FROM (jsonb_each(changes.was) one(key, value)
+      JOIN jsonb_each(changes.becomes) other(key, value) USING (key))
+   WHERE (one.value <> other.value);
+END;
+
+CREATE FUNCTION meta.new_id() RETURNS uuid
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    BEGIN ATOMIC
+ SELECT (encode(set_bit(set_bit(OVERLAY(uuid_send(gen_random_uuid()) PLACING SUBSTRING(int8send((floor((EXTRACT(epoch FROM clock_timestamp()) * (1000)::numeric)))::bigint) FROM 3) FROM 1 FOR 6), (52)::bigint, 1), (53)::bigint, 1), 'hex'::text))::uuid AS encode;
+END;
+
+CREATE TABLE audit.entry (
+    seq bigint NOT NULL,
+    id uuid DEFAULT meta.new_id() NOT NULL,
+    at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    actor_kind text NOT NULL,
+    actor_id uuid,
+    actor_name text NOT NULL,
+    action text NOT NULL,
+    target text NOT NULL,
+    outcome text NOT NULL,
+    address text,
+    request_id text,
+    details jsonb NOT NULL,
+    written_by text DEFAULT SESSION_USER NOT NULL,
+    CONSTRAINT entry_action CHECK ((action ~ '^[a-z][a-z_]*\.[a-z][a-z_]*$'::text)),
+    CONSTRAINT entry_actor_kind CHECK ((actor_kind = ANY (ARRAY['user'::text, 'key'::text, 'break_glass'::text, 'anonymous'::text, 'channel_member'::text, 'service'::text, 'sql'::text]))),
+    CONSTRAINT entry_details CHECK ((jsonb_typeof(details) = 'object'::text)),
+    CONSTRAINT entry_outcome CHECK ((outcome = ANY (ARRAY['ok'::text, 'refused'::text])))
+);
+
+COMMENT ON COLUMN audit.entry.seq IS 'the order of writing; what is rolled back leaves a gap';
+
+COMMENT ON COLUMN audit.entry.actor_kind IS 'a kind of principal, or sql: a statement under a role of the database';
+
+COMMENT ON COLUMN audit.entry.written_by IS 'the role that was logged in, as the database knows it: no service can speak for another';
+
+CREATE FUNCTION audit.record(kind text, who uuid, name text, what text, on_what text, came_out text, from_address text, request text, more jsonb) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    BEGIN ATOMIC
+ INSERT INTO audit.entry (actor_kind, actor_id, actor_name, action, target, outcome, address, request_id, details)
+   VALUES (record.kind, record.who, record.name, record.what, record.on_what, record.came_out, record.from_address, record.request, record.more);
+END;
+
+CREATE FUNCTION audit.record_sql(what text, on_what text, more jsonb) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    BEGIN ATOMIC
+ SELECT audit.record('sql'::text, NULL::uuid, (SESSION_USER)::text, what, on_what, 'ok'::text, host(inet_client_addr()), NULL::text, more) AS record;
+END;
+
+CREATE FUNCTION audit.refuse_change() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    RAISE EXCEPTION 'audit entries are neither changed nor deleted' USING ERRCODE = 'restrict_violation';
+END $$;
+
+CREATE FUNCTION auth.digest_of_key(key text) RETURNS bytea
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    IF char_length(key) < 24 THEN
+        RAISE EXCEPTION 'an API key has at least 24 characters, and this one has %', char_length(key)
+            USING ERRCODE = 'check_violation', COLUMN = 'api_key', HINT = 'make one with: openssl rand -hex 32';
+    ELSIF char_length(key) > 1024 THEN
+        RAISE EXCEPTION 'an API key has at most 1,024 characters, and this one has %', char_length(key)
+            USING ERRCODE = 'check_violation', COLUMN = 'api_key', HINT = 'make one with: openssl rand -hex 32';
+    -- A header carries no control characters, and whatever Python takes for a space is cut off its ends.
+    ELSIF key ~ '[\u0001-\u001f\u007f]' OR key <> btrim(key,
+        E' \u0085\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000') THEN
+        RAISE EXCEPTION 'an API key neither begins nor ends with a space, and holds no control characters'
+            USING ERRCODE = 'check_violation', COLUMN = 'api_key';
+    END IF;
+    RETURN sha256(convert_to(key, 'UTF8'));
+END $$;
 
 CREATE TABLE auth.first_admin (
     singleton boolean DEFAULT true NOT NULL,
@@ -18,6 +106,163 @@ CREATE TABLE auth.first_admin (
 CREATE FUNCTION auth.has_admin() RETURNS boolean
     LANGUAGE sql STABLE
     RETURN (EXISTS (SELECT FROM auth.first_admin));
+
+CREATE FUNCTION auth.keep_an_admin(besides uuid) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    UPDATE auth.first_admin SET singleton = singleton;
+    IF NOT EXISTS (SELECT FROM auth.account WHERE role = 'admin' AND status = 'active' AND id <> besides) THEN
+        RAISE EXCEPTION 'the last active admin stays one'
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'last_admin', HINT = 'make somebody else an admin first';
+    END IF;
+END $$;
+
+CREATE FUNCTION auth.refuse_user() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        RAISE EXCEPTION 'accounts are not made by SQL' USING ERRCODE = 'feature_not_supported';
+    END IF;
+    RAISE EXCEPTION 'accounts are not deleted by SQL'
+        USING ERRCODE = 'feature_not_supported', HINT = 'UPDATE users SET status = ''disabled'' WHERE username = …';
+END $$;
+
+CREATE TABLE auth.account (
+    id uuid NOT NULL,
+    username text NOT NULL,
+    email text NOT NULL,
+    role text NOT NULL,
+    status text DEFAULT 'active'::text NOT NULL,
+    password_hash text,
+    created_at timestamp with time zone NOT NULL,
+    last_seen_at timestamp with time zone,
+    CONSTRAINT account_role CHECK ((role = ANY (ARRAY['admin'::text, 'user'::text]))),
+    CONSTRAINT account_status CHECK ((status = ANY (ARRAY['active'::text, 'disabled'::text, 'invited'::text])))
+);
+
+CREATE FUNCTION auth.revoke_key(of_account auth.account) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    revoked uuid;
+BEGIN
+    UPDATE auth.api_key SET revoked_at = clock_timestamp()
+     WHERE account_id = of_account.id AND prefix = '' AND revoked_at IS NULL
+    RETURNING id INTO revoked;
+    IF FOUND THEN
+        PERFORM audit.record_sql('key.revoked', of_account.id::text,
+                                 jsonb_build_object('username', of_account.username, 'key_id', revoked));
+    END IF;
+END $$;
+
+CREATE FUNCTION auth.set_key(of_account auth.account, key text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    hashed bytea := auth.digest_of_key(key);
+    key_id uuid := meta.new_id();
+    violated text;
+BEGIN
+    IF of_account.status <> 'active' THEN
+        RAISE EXCEPTION 'the account is %, so a key would open nothing', of_account.status
+            USING ERRCODE = 'check_violation', HINT = 'set status = ''active'' in the same statement';
+    END IF;
+    DELETE FROM auth.api_key WHERE account_id = of_account.id AND prefix = '';
+    INSERT INTO auth.api_key (id, account_id, digest, prefix, name, created_at)
+    VALUES (key_id, of_account.id, hashed, '', 'set-by-sql', clock_timestamp());
+    PERFORM audit.record_sql('key.set', of_account.id::text,
+                             jsonb_build_object('username', of_account.username, 'key_id', key_id));
+EXCEPTION WHEN unique_violation THEN
+    GET STACKED DIAGNOSTICS violated = CONSTRAINT_NAME;
+    IF violated <> 'api_key_digest' THEN
+        RAISE;
+    END IF;
+    RAISE EXCEPTION 'this key is in use already' USING ERRCODE = 'unique_violation', HINT = 'choose another one';
+END $$;
+
+CREATE FUNCTION auth.update_user() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    before auth.account;
+    after  auth.account;
+    violated text;
+BEGIN
+    -- 1. What can be set, and in which form. The statement's own old row tells what it means to change.
+    IF (NEW.id, NEW.created_at, NEW.last_seen_at) IS DISTINCT FROM (OLD.id, OLD.created_at, OLD.last_seen_at) THEN
+        RAISE EXCEPTION 'only username, email, role, status and api_key can be set' USING ERRCODE = 'feature_not_supported';
+    END IF;
+    -- 2. The row as it stands now, held until the end, so that of two operators one comes after the other.
+    SELECT * INTO before FROM auth.account WHERE id = OLD.id FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    after := before;
+    IF NEW.username IS DISTINCT FROM OLD.username THEN
+        IF (NEW.username ~ '^[A-Za-z0-9][A-Za-z0-9._-]{1,63}$') IS NOT TRUE THEN
+            RAISE EXCEPTION 'a username is 2 to 64 letters, digits, dots, underscores and hyphens, and begins with a letter or a digit'
+                USING ERRCODE = 'check_violation', COLUMN = 'username';
+        END IF;
+        after.username := NEW.username;
+    END IF;
+    IF NEW.email IS DISTINCT FROM OLD.email THEN
+        IF (NEW.email ~ '^[^@[:space:]]+@[^@[:space:]]+$' AND char_length(NEW.email) <= 254) IS NOT TRUE THEN
+            RAISE EXCEPTION 'an e-mail address has one @ with something on both sides, and at most 254 characters'
+                USING ERRCODE = 'check_violation', COLUMN = 'email';
+        END IF;
+        after.email := NEW.email;
+    END IF;
+    IF NEW.role IS DISTINCT FROM OLD.role THEN
+        IF (NEW.role IN ('admin', 'user')) IS NOT TRUE THEN
+            RAISE EXCEPTION 'a role is admin or user' USING ERRCODE = 'check_violation', COLUMN = 'role';
+        END IF;
+        after.role := NEW.role;
+    END IF;
+    IF NEW.status IS DISTINCT FROM OLD.status THEN
+        IF (NEW.status IN ('active', 'disabled')) IS NOT TRUE THEN
+            RAISE EXCEPTION 'a status is set to active or disabled' USING ERRCODE = 'check_violation', COLUMN = 'status';
+        END IF;
+        after.status := NEW.status;
+    END IF;
+    -- 3. The account.
+    IF after <> before THEN
+        IF (before.role, before.status) = ('admin', 'active') AND (after.role, after.status) <> ('admin', 'active') THEN
+            PERFORM auth.keep_an_admin(besides => before.id);
+        END IF;
+        UPDATE auth.account
+           SET username = after.username, email = after.email, role = after.role, status = after.status
+         WHERE id = before.id;
+        IF after.status <> 'active' THEN
+            DELETE FROM auth.session WHERE account_id = before.id;  -- else they would come back with the account
+        END IF;
+        PERFORM audit.record_sql('account.updated', before.id::text, jsonb_build_object(
+            'username', after.username, 'changed', audit.changes(to_jsonb(before), to_jsonb(after))));
+    END IF;
+    -- 4. The key.
+    IF NEW.api_key IS DISTINCT FROM OLD.api_key THEN
+        IF NEW.api_key IS NULL THEN
+            PERFORM auth.revoke_key(after);
+        ELSE
+            PERFORM auth.set_key(after, NEW.api_key);
+            NEW.api_key := '(set)';  -- what RETURNING shows
+        END IF;
+    END IF;
+    RETURN NEW;
+EXCEPTION WHEN unique_violation THEN
+    GET STACKED DIAGNOSTICS violated = CONSTRAINT_NAME;
+    IF violated NOT IN ('account_username', 'account_email') THEN
+        RAISE;
+    END IF;
+    RAISE EXCEPTION 'another account has this %', CASE violated WHEN 'account_email' THEN 'e-mail address' ELSE 'username' END
+        USING ERRCODE = 'unique_violation';
+END $_$;
 
 CREATE TABLE bots.bot (
     id uuid NOT NULL,
@@ -64,6 +309,16 @@ CREATE FUNCTION bots.count_snippets(of_bot uuid, snippets integer) RETURNS void
  UPDATE bots.bot SET snippet_count = count_snippets.snippets, knowledge_search_enabled = (bot.knowledge_search_enabled OR ((bot.snippet_count = 0) AND (count_snippets.snippets > 0)))
    WHERE (bot.id = count_snippets.of_bot);
 END;
+
+CREATE FUNCTION bots.record_sql_change() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    PERFORM audit.record_sql('bot.updated', NEW.id::text, jsonb_build_object(
+        'slug', NEW.slug, 'changed', audit.changes(to_jsonb(OLD), to_jsonb(NEW))));
+    RETURN NULL;
+END $$;
 
 CREATE FUNCTION knowledge.any_of(words text[]) RETURNS tsquery
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -902,17 +1157,13 @@ CREATE FUNCTION knowledge.stopping_configuration_of(language text) RETURNS regco
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE COALESCE(language, 'en'::text) WHEN 'da'::text THEN 'danish'::regconfig WHEN 'de'::text THEN 'german'::regconfig WHEN 'en'::text THEN 'english'::regconfig WHEN 'es'::text THEN 'spanish'::regconfig WHEN 'fi'::text THEN 'finnish'::regconfig WHEN 'fr'::text THEN 'french'::regconfig WHEN 'it'::text THEN 'italian'::regconfig WHEN 'nl'::text THEN 'dutch'::regconfig WHEN 'no'::text THEN 'norwegian'::regconfig WHEN 'pt'::text THEN 'portuguese'::regconfig WHEN 'ru'::text THEN 'russian'::regconfig WHEN 'sv'::text THEN 'swedish'::regconfig ELSE 'simple'::regconfig END;
 
-CREATE TABLE auth.account (
-    id uuid NOT NULL,
-    username text NOT NULL,
-    email text NOT NULL,
-    role text NOT NULL,
-    status text DEFAULT 'active'::text NOT NULL,
-    password_hash text,
-    created_at timestamp with time zone NOT NULL,
-    last_seen_at timestamp with time zone,
-    CONSTRAINT account_role CHECK ((role = ANY (ARRAY['admin'::text, 'user'::text]))),
-    CONSTRAINT account_status CHECK ((status = ANY (ARRAY['active'::text, 'disabled'::text, 'invited'::text])))
+ALTER TABLE audit.entry ALTER COLUMN seq ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME audit.entry_seq_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
 );
 
 CREATE TABLE auth.api_key (
@@ -927,6 +1178,8 @@ CREATE TABLE auth.api_key (
     last_used_at timestamp with time zone,
     revoked_at timestamp with time zone
 );
+
+COMMENT ON COLUMN auth.api_key.prefix IS 'what of the key may be shown; empty for the one key of an account that was set by SQL';
 
 COMMENT ON COLUMN auth.api_key.scopes IS 'null: all that the role of the account may';
 
@@ -1006,6 +1259,36 @@ CREATE TABLE meta.state (
     CONSTRAINT state_singleton CHECK (singleton)
 );
 
+CREATE VIEW public.users AS
+ SELECT id,
+    username,
+    email,
+    role,
+    status,
+        CASE
+            WHEN (EXISTS ( SELECT
+               FROM auth.api_key key
+              WHERE ((key.account_id = account.id) AND (key.prefix = ''::text) AND (key.revoked_at IS NULL)))) THEN '(set)'::text
+            ELSE NULL::text
+        END AS api_key,
+    created_at,
+    GREATEST(last_seen_at, ( SELECT max(session.last_seen_at) AS max
+           FROM auth.session
+          WHERE (session.account_id = account.id)), ( SELECT max(key.last_used_at) AS max
+           FROM auth.api_key key
+          WHERE (key.account_id = account.id))) AS last_seen_at
+   FROM auth.account;
+
+COMMENT ON VIEW public.users IS 'for operators: username, email, role, status and api_key can be set';
+
+COMMENT ON COLUMN public.users.api_key IS 'write only; shows (set) or nothing, and never a key. Setting it replaces the key that was set here before, null revokes it';
+
+ALTER TABLE ONLY audit.entry
+    ADD CONSTRAINT entry_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY audit.entry
+    ADD CONSTRAINT entry_seq UNIQUE (seq);
+
 ALTER TABLE ONLY auth.account
     ADD CONSTRAINT account_pkey PRIMARY KEY (id);
 
@@ -1060,6 +1343,8 @@ CREATE UNIQUE INDEX account_username ON auth.account USING btree (lower(username
 
 CREATE INDEX api_key_of_account ON auth.api_key USING btree (account_id);
 
+CREATE UNIQUE INDEX api_key_set_by_sql ON auth.api_key USING btree (account_id) WHERE (prefix = ''::text);
+
 CREATE INDEX session_of_account ON auth.session USING btree (account_id);
 
 CREATE INDEX message_of_conversation ON bots.message USING btree (bot_id, conversation_id, id);
@@ -1069,6 +1354,16 @@ CREATE INDEX snippet_changed ON knowledge.snippet USING btree (bot_id, corpus_ve
 CREATE INDEX snippet_lexemes ON knowledge.snippet USING gin (knowledge.scoped(bot_id, tsvector_to_array(lexemes)));
 
 CREATE INDEX tombstone_changed ON knowledge.tombstone USING btree (bot_id, corpus_version);
+
+CREATE TRIGGER entry_stays BEFORE DELETE OR UPDATE OR TRUNCATE ON audit.entry FOR EACH STATEMENT EXECUTE FUNCTION audit.refuse_change();
+
+ALTER TABLE audit.entry ENABLE ALWAYS TRIGGER entry_stays;
+
+CREATE TRIGGER bot_changed_by_sql AFTER UPDATE ON bots.bot FOR EACH ROW WHEN (((old.* IS DISTINCT FROM new.*) AND (SESSION_USER <> ALL (ARRAY['hivemind_bots'::name, 'hivemind_knowledge'::name])))) EXECUTE FUNCTION bots.record_sql_change();
+
+CREATE TRIGGER users_refused INSTEAD OF INSERT OR DELETE ON public.users FOR EACH ROW EXECUTE FUNCTION auth.refuse_user();
+
+CREATE TRIGGER users_update INSTEAD OF UPDATE ON public.users FOR EACH ROW EXECUTE FUNCTION auth.update_user();
 
 ALTER TABLE ONLY auth.api_key
     ADD CONSTRAINT api_key_account FOREIGN KEY (account_id) REFERENCES auth.account(id) ON DELETE CASCADE;
@@ -1100,6 +1395,10 @@ ALTER TABLE ONLY knowledge.snippet
 ALTER TABLE ONLY knowledge.tombstone
     ADD CONSTRAINT tombstone_corpus FOREIGN KEY (bot_id) REFERENCES knowledge.corpus(bot_id) ON DELETE CASCADE;
 
+GRANT USAGE ON SCHEMA audit TO hivemind_auth;
+GRANT USAGE ON SCHEMA audit TO hivemind_bots;
+GRANT USAGE ON SCHEMA audit TO hivemind_knowledge;
+
 GRANT USAGE ON SCHEMA auth TO hivemind_auth;
 
 GRANT USAGE ON SCHEMA bots TO hivemind_bots;
@@ -1108,15 +1407,46 @@ GRANT USAGE ON SCHEMA bots TO hivemind_knowledge;
 GRANT USAGE ON SCHEMA knowledge TO hivemind_knowledge;
 GRANT USAGE ON SCHEMA knowledge TO hivemind_bots;
 
+REVOKE ALL ON FUNCTION audit.changes(was jsonb, becomes jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION meta.new_id() FROM PUBLIC;
+
+GRANT SELECT ON TABLE audit.entry TO hivemind_auth;
+
+REVOKE ALL ON FUNCTION audit.record(kind text, who uuid, name text, what text, on_what text, came_out text, from_address text, request text, more jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION audit.record(kind text, who uuid, name text, what text, on_what text, came_out text, from_address text, request text, more jsonb) TO hivemind_auth;
+GRANT ALL ON FUNCTION audit.record(kind text, who uuid, name text, what text, on_what text, came_out text, from_address text, request text, more jsonb) TO hivemind_bots;
+GRANT ALL ON FUNCTION audit.record(kind text, who uuid, name text, what text, on_what text, came_out text, from_address text, request text, more jsonb) TO hivemind_knowledge;
+
+REVOKE ALL ON FUNCTION audit.record_sql(what text, on_what text, more jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION audit.refuse_change() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION auth.digest_of_key(key text) FROM PUBLIC;
+
 GRANT SELECT,INSERT ON TABLE auth.first_admin TO hivemind_auth;
 
 REVOKE ALL ON FUNCTION auth.has_admin() FROM PUBLIC;
 GRANT ALL ON FUNCTION auth.has_admin() TO hivemind_auth;
 
+REVOKE ALL ON FUNCTION auth.keep_an_admin(besides uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION auth.refuse_user() FROM PUBLIC;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE auth.account TO hivemind_auth;
+
+REVOKE ALL ON FUNCTION auth.revoke_key(of_account auth.account) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION auth.set_key(of_account auth.account, key text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION auth.update_user() FROM PUBLIC;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE bots.bot TO hivemind_bots;
 
 REVOKE ALL ON FUNCTION bots.count_snippets(of_bot uuid, snippets integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION bots.count_snippets(of_bot uuid, snippets integer) TO hivemind_knowledge;
+
+REVOKE ALL ON FUNCTION bots.record_sql_change() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION knowledge.raise_version(of_bot uuid, added integer, in_language text) FROM PUBLIC;
 GRANT ALL ON FUNCTION knowledge.raise_version(of_bot uuid, added integer, in_language text) TO hivemind_knowledge;
@@ -1125,8 +1455,6 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE knowledge.snippet TO hivemind_knowled
 
 REVOKE ALL ON FUNCTION knowledge.seed_bot(of_bot uuid, snippets jsonb, moment timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION knowledge.seed_bot(of_bot uuid, snippets jsonb, moment timestamp with time zone) TO hivemind_bots;
-
-GRANT SELECT,INSERT,UPDATE ON TABLE auth.account TO hivemind_auth;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE auth.api_key TO hivemind_auth;
 
