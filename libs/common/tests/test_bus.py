@@ -15,6 +15,7 @@ from hivemind_common.contracts.kinds import Message, Rpc, Stream
 from hivemind_common.errors import HivemindError, Kind, RemoteBugError, UnavailableError
 from hivemind_common.principal import ANONYMOUS, BREAK_GLASS, Principal, PrincipalKind
 from hivemind_common.telemetry import REQUEST_ID, Metrics
+from hivemind_common.testing.plugin import ANYONE
 from hivemind_common.testing.servers import Servers
 
 
@@ -44,7 +45,7 @@ SPELL = Stream("bots.v1.word.spell", Word, Word, Word, errors=(OutOfWordsError,)
 
 @pytest_asyncio.fixture
 async def server(servers: Servers) -> AsyncIterator[Bus]:
-    async with open_bus(servers.nats.url_for("bots"), "bots", Metrics("bots")) as opened:
+    async with open_bus(servers.nats.url_for(ANYONE), "bots", Metrics("bots")) as opened:
         yield opened
 
 
@@ -161,7 +162,7 @@ async def test_replicas_share_the_questions(servers: Servers, bus: Bus, server: 
 
         return handler
 
-    async with open_bus(servers.nats.url_for("bots"), "bots", Metrics("bots")) as second:
+    async with open_bus(servers.nats.url_for(ANYONE), "bots", Metrics("bots")) as second:
         async with server.serving(ECHO, counting("a")), second.serving(ECHO, counting("b")):
             await asyncio.gather(*(ask(bus).ask(ECHO, Word(text="x")) for _ in range(200)))
 
@@ -261,7 +262,7 @@ async def test_a_producer_that_vanishes_ends_the_stream(servers: Servers, bus: B
         await asyncio.Event().wait()
         return word
 
-    async with open_bus(servers.nats.url_for("bots"), "bots", Metrics("bots")) as doomed:
+    async with open_bus(servers.nats.url_for(ANYONE), "bots", Metrics("bots")) as doomed:
         async with doomed.streaming(SPELL, go_on):
             with pytest.raises(UnavailableError):
                 async with ask(bus, 30).open(SPELL, Word(text="x")) as incoming:
@@ -270,7 +271,7 @@ async def test_a_producer_that_vanishes_ends_the_stream(servers: Servers, bus: B
 
 
 async def test_a_service_may_not_speak_without_its_password(servers: Servers) -> None:
-    url = servers.nats.url_for("bots").get_secret_value().replace("a-password-for-tests-only", "wrong")
+    url = servers.nats.url_for(ANYONE).get_secret_value().replace("a-password-for-tests-only", "wrong")
 
     with pytest.raises(nats.errors.Error):
         await nats.connect(url, allow_reconnect=False, connect_timeout=2)

@@ -22,7 +22,7 @@ from pydantic import SecretStr
 from hivemind_common.embedded import postgres as postgres_module
 from hivemind_common.embedded.account import Account, can_reach, embedded_account
 from hivemind_common.embedded.binaries import copy_nats, copy_postgres, wheel_nats
-from hivemind_common.embedded.nats import EmbeddedNats
+from hivemind_common.embedded.nats import EmbeddedNats, NatsUser
 from hivemind_common.embedded.postgres import EmbeddedPostgres
 from hivemind_common.embedded.process import EmbeddedError
 
@@ -121,7 +121,7 @@ async def test_any_folder_name_will_do(folder: Path, account: Account | None, na
     async with running(folder / name, account) as server:
         assert await ask(server, "SELECT 1") == 1
         sockets = Path(str(await ask(server, "SHOW unix_socket_directories")))
-        bus = EmbeddedNats(folder / name, users={"ops": PASSWORD}, account=account)
+        bus = EmbeddedNats(folder / name, users={"ops": NatsUser(PASSWORD)}, account=account)
         await bus.start()
         await bus.stop()
     assert not sockets.exists()
@@ -167,7 +167,7 @@ from pathlib import Path
 from pydantic import SecretStr
 from hivemind_common.embedded import process
 from hivemind_common.embedded.account import embedded_account
-from hivemind_common.embedded.nats import EmbeddedNats
+from hivemind_common.embedded.nats import EmbeddedNats, NatsUser
 from hivemind_common.embedded.postgres import EmbeddedPostgres
 
 if sys.argv[2] == "orphans":
@@ -176,7 +176,7 @@ if sys.argv[2] == "orphans":
 async def main():
     folder, secret = Path(sys.argv[1]), SecretStr(sys.argv[3])
     postgres = EmbeddedPostgres(folder / "postgres", password=secret, account=embedded_account(), durable=False)
-    bus = EmbeddedNats(folder / "nats", users={"ops": secret}, account=embedded_account())
+    bus = EmbeddedNats(folder / "nats", users={"ops": NatsUser(secret)}, account=embedded_account())
     await postgres.start()
     await bus.start()
     print(postgres.pid, bus.pid, flush=True)
@@ -203,7 +203,7 @@ async def test_a_killed_run_leaves_nothing_that_the_next_start_minds(
     async with running(folder / "postgres", account) as server:
         assert await ask(server, "SELECT 1") == 1
         await ended(pids[0])
-    bus = EmbeddedNats(folder / "nats", users={"ops": PASSWORD}, account=account)
+    bus = EmbeddedNats(folder / "nats", users={"ops": NatsUser(PASSWORD)}, account=account)
     await bus.start()
     await ended(pids[1])
     await bus.stop()
@@ -223,7 +223,7 @@ async def test_a_socket_folder_of_somebody_else_is_refused(
 
 
 async def test_nats_keeps_its_port_and_asks_for_the_password(folder: Path, account: Account | None) -> None:
-    users = {"gateway": SecretStr('quote"and\\slash'), "bots": SecretStr("b" * 40)}
+    users = {"gateway": NatsUser(SecretStr('quote"and\\slash')), "bots": NatsUser(SecretStr("b" * 40))}
     server = EmbeddedNats(folder / "nats", users=users, account=account)
     await server.start()
     try:

@@ -18,7 +18,8 @@ from typing import Final, NoReturn, Self
 
 import asyncpg
 
-from hivemind_common.embedded.nats import EmbeddedNats
+from hivemind_common.bus.permissions import all_permissions
+from hivemind_common.embedded.nats import EmbeddedNats, NatsUser
 from hivemind_common.embedded.postgres import OWNER, EmbeddedPostgres
 from hivemind_common.embedded.process import EmbeddedError
 from hivemind_common.environment import ConfigurationError, Environment, HostPort
@@ -31,9 +32,6 @@ from hivemind_server.members import Member, MemberError, ProcessMember, TaskMemb
 
 OPS_ORDER: Final = ("gateway", "auth", "bots", "knowledge", "chatalot-bridge", "updater")
 """The ops port of each is the main port plus its place here, counted from 1."""
-
-OPERATOR: Final = "ops"
-"""The NATS user of people who look at the bus."""
 
 DRAIN_LIMIT: Final = timedelta(seconds=20)
 _DEATHS: Final = 5
@@ -94,7 +92,10 @@ class Fleet:
         )
         self.nats = EmbeddedNats(
             data.path / "nats",
-            users={name: data.secret(f"nats_{name}") for name in (*(each.name for each in services), OPERATOR)},
+            users={
+                name: NatsUser(data.secret(f"nats_{name}"), permissions)
+                for name, permissions in all_permissions(services).items()
+            },
             binary=environment.nats_server,
             account=data.account,
             log=data.logs / "nats.log",

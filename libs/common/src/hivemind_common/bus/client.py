@@ -18,6 +18,7 @@ from pydantic import SecretStr, ValidationError
 
 from hivemind_common import waiting_on
 from hivemind_common.bus import refusals, streams
+from hivemind_common.bus.discovery import Discovery
 from hivemind_common.bus.envelope import (
     ERROR_HEADER,
     LEAST_LEFT_MS,
@@ -29,6 +30,7 @@ from hivemind_common.bus.envelope import (
     pack,
     split,
 )
+from hivemind_common.bus.permissions import inbox_of
 from hivemind_common.bus.serving import Handler, Server, StreamHandler
 from hivemind_common.bus.transit import Transit
 from hivemind_common.contracts.kinds import Message, Rpc, Stream
@@ -115,17 +117,20 @@ class Bus:
         self.connection = connection
         self.fault: str | None = None
         self.is_closing = False
-        self._inbox = f"_INBOX_{service}.{new_token(16)}"
+        self._instance = new_token(16)
+        self._inbox = f"{inbox_of(service)}.{self._instance}"
         self._numbers = itertools.count(1)
         self._pending: dict[str, _Pending] = {}
         self._streams: dict[str, asyncio.Queue[Msg | None]] = {}
         self._transit = Transit()
         self.server = Server(self)
+        self._discovery = Discovery(self, self._instance, self.server.endpoints)
         self._timed: dict[tuple[str, str], Any] = {}
 
     async def start(self) -> None:
-        """Listen for answers."""
+        """Listen for answers, and for those who ask who is there."""
         await self.connection.subscribe(f"{self._inbox}.*", cb=self._hear)
+        await self._discovery.start()
         await self.barrier()
 
     async def barrier(self) -> None:
@@ -332,7 +337,7 @@ async def open_bus(nats_url: SecretStr, service: str, metrics: Metrics) -> Async
     connection = await nats.connect(
         nats_url.get_secret_value(),
         name=service,
-        inbox_prefix=f"_INBOX_{service}".encode(),
+        inbox_prefix=inbox_of(service).encode(),
         error_cb=on_error,
         disconnected_cb=on_loss,
         reconnected_cb=on_return,

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from hivemind_common import waiting_on
 from hivemind_common.bus import refusals, streams
+from hivemind_common.bus.discovery import Endpoint
 from hivemind_common.bus.envelope import Envelope, MalformedMessageError, answer_frames, frame, unpack
 from hivemind_common.contracts.kinds import Message, Rpc, Stream
 from hivemind_common.errors import HivemindError, UnavailableError, ValidationFailedError
@@ -54,6 +55,11 @@ class Server:
         self._bus = bus
         self._running: set[asyncio.Task[None]] = set()
         self._producers = streams.Producers(bus)
+        self._endpoints: dict[str, Endpoint] = {}
+
+    def endpoints(self) -> list[Endpoint]:
+        """Return what is answered here just now."""
+        return list(self._endpoints.values())
 
     @asynccontextmanager
     async def serving(self, contract: Rpc[Q, A], handler: Handler[Q, A]) -> AsyncIterator[None]:
@@ -88,12 +94,13 @@ class Server:
         answer: Callable[[Msg, Call, bytes], Awaitable[None]],
     ) -> AsyncIterator[None]:
         mine: set[asyncio.Task[None]] = set()
+        endpoint = Endpoint(contract, queue_group=self._bus.service)
 
         async def take(message: Msg) -> None:
             if len(self._running) >= MAX_RUNNING:
                 await self._refuse(message, contract, UnavailableError.of(self._bus.service, detail="too many at once"))
                 return
-            task = asyncio.create_task(self._take(message, contract, answer), name=contract.subject)
+            task = asyncio.create_task(self._take(message, endpoint, answer), name=contract.subject)
             for tasks in (mine, self._running):
                 tasks.add(task)
                 task.add_done_callback(tasks.discard)
@@ -102,19 +109,19 @@ class Server:
             f"hm.*.{contract.subject}", queue=self._bus.service, cb=take
         )
         await self._bus.barrier()
+        self._endpoints[contract.subject] = endpoint
         try:
             yield
         finally:
+            del self._endpoints[contract.subject]
             if self._bus.is_connected:
                 await subscription.drain()  # type: ignore[no-untyped-call]  # nats-py forgot it here
             await _finish(mine)
 
     async def _take(
-        self,
-        message: Msg,
-        contract: Rpc[Any, Any] | Stream[Any, Any, Any],
-        answer: Callable[[Msg, Call, bytes], Awaitable[None]],
+        self, message: Msg, endpoint: Endpoint, answer: Callable[[Msg, Call, bytes], Awaitable[None]]
     ) -> None:
+        contract = endpoint.contract
         loop = asyncio.get_running_loop()
         started = loop.time()
         outcome = "internal"
@@ -129,7 +136,9 @@ class Server:
             outcome = "cancelled"
             raise
         finally:
-            self._bus.count(contract.subject, outcome, loop.time() - started)
+            seconds = loop.time() - started
+            endpoint.count(outcome, seconds)
+            self._bus.count(contract.subject, outcome, seconds)
 
     async def _answer(
         self,

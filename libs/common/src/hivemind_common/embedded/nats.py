@@ -8,12 +8,14 @@ import os
 import re
 import signal
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import quote
 
 from pydantic import SecretStr
 
+from hivemind_common.bus.permissions import ANSWERING_LIMIT, MOST_ANSWERS, Permissions
 from hivemind_common.embedded.account import Account, can_reach, make_folder
 from hivemind_common.embedded.binaries import copy_nats, wheel_nats
 from hivemind_common.embedded.process import (
@@ -35,6 +37,14 @@ _START_LIMIT = timedelta(seconds=30)
 _PORT_LIMIT = timedelta(seconds=10)
 
 
+@dataclass(frozen=True)
+class NatsUser:
+    """Who may connect, and what that user may say and hear; without `permissions`, everything."""
+
+    password: SecretStr
+    permissions: Permissions | None = None
+
+
 class EmbeddedNats:
     """A nats-server of ours. The kernel picks the port at the first start; every later start keeps it."""
 
@@ -42,7 +52,7 @@ class EmbeddedNats:
         self,
         folder: Path,
         *,
-        users: Mapping[str, SecretStr],
+        users: Mapping[str, NatsUser],
         binary: Path | None = None,
         account: Account | None = None,
         log: Path | None = None,
@@ -73,7 +83,7 @@ class EmbeddedNats:
 
     def url_for(self, user: str) -> SecretStr:
         """Return the URL for `user`; it holds the password."""
-        secret = quote(self._users[user].get_secret_value(), safe="")
+        secret = quote(self._users[user].password.get_secret_value(), safe="")
         return SecretStr(self.url.replace("://", f"://{quote(user, safe='')}:{secret}@", 1))
 
     def is_alive(self) -> bool:
@@ -148,7 +158,7 @@ class EmbeddedNats:
             f"ports_file_dir: {json.dumps(str(self._ports), ensure_ascii=False)}",
             "max_payload: 1048576",
             "authorization { users: [",
-            *(_user(name, password) for name, password in self._users.items()),
+            *(_user(name, user) for name, user in self._users.items()),
             "] }",
         ]
         fresh = self._config.with_suffix(".new")
@@ -183,6 +193,17 @@ class EmbeddedNats:
         return os.fsencode(self._config) in command
 
 
-def _user(name: str, password: SecretStr) -> str:
-    """One user as the config file has it. What a user may publish and hear is to stand here."""
-    return f"  {{ user: {json.dumps(name)}, password: {json.dumps(password.get_secret_value())} }}"
+def _user(name: str, user: NatsUser) -> str:
+    """One user as the config file has it; the file is JSON in all that matters here."""
+    lines = [f"  {{ user: {json.dumps(name)}, password: {json.dumps(user.password.get_secret_value())}"]
+    if user.permissions is not None:
+        lines += [
+            "    permissions: {",
+            f"      publish: {{ allow: {json.dumps(user.permissions.publish)} }}",
+            f"      subscribe: {{ allow: {json.dumps(user.permissions.subscribe)} }}",
+        ]
+        if user.permissions.answers:
+            expires = f"{int(ANSWERING_LIMIT.total_seconds())}s"
+            lines.append(f'      allow_responses: {{ max: {MOST_ANSWERS}, expires: "{expires}" }}')
+        lines.append("    }")
+    return "\n".join([*lines, "  }"])

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -18,8 +18,9 @@ import pytest_asyncio
 from hypothesis import settings
 
 from hivemind_common.bus import Bus, open_bus
+from hivemind_common.bus.permissions import Permissions
 from hivemind_common.embedded.account import embedded_account
-from hivemind_common.embedded.nats import EmbeddedNats
+from hivemind_common.embedded.nats import EmbeddedNats, NatsUser
 from hivemind_common.embedded.postgres import OWNER, EmbeddedPostgres
 from hivemind_common.schema.runner import LOGIN_ROLES, migrate
 from hivemind_common.secrets import SecretStr
@@ -27,7 +28,8 @@ from hivemind_common.telemetry import Metrics
 from hivemind_common.testing.servers import Servers
 
 PASSWORD: Final = SecretStr("a-password-for-tests-only")
-USERS: Final = ("gateway", "auth", "bots", "knowledge", "ops")
+ANYONE: Final = "anyone"
+"""A NATS user that may say and hear all there is, for tests with contracts of their own."""
 
 _count = itertools.count(1)
 
@@ -38,14 +40,21 @@ if os.environ.get("HIVEMIND_FULL"):
 
 
 @pytest.fixture(scope="session")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+def allowed() -> Mapping[str, Permissions]:
+    """Return what each user of the bus may; whoever runs real services overrides it with what those declare."""
+    return {}
+
+
+@pytest.fixture(scope="session")
+def servers(allowed: Mapping[str, Permissions], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     """Start the two servers, and migrate the database from which each test file's is copied."""
     folder = tmp_path_factory.mktemp("servers")
     account = embedded_account()
     if account is not None:
         _let_pass(folder)
     postgres = EmbeddedPostgres(folder / "postgres", password=PASSWORD, account=account, durable=False)
-    nats = EmbeddedNats(folder / "nats", users=dict.fromkeys(USERS, PASSWORD), account=account)
+    users = {name: NatsUser(PASSWORD, permissions) for name, permissions in allowed.items()}
+    nats = EmbeddedNats(folder / "nats", users=users | {ANYONE: NatsUser(PASSWORD)}, account=account)
     with asyncio.Runner() as runner:
 
         async def start() -> None:
@@ -94,6 +103,6 @@ async def owner(servers: Servers, database: str) -> AsyncIterator[asyncpg.Connec
 
 @pytest_asyncio.fixture
 async def bus(servers: Servers) -> AsyncIterator[Bus]:
-    """Connect to the bus as the gateway, the one that asks everybody."""
-    async with open_bus(servers.nats.url_for("gateway"), "gateway", Metrics("gateway")) as opened:
+    """Connect to the bus as one that calls itself the gateway and may ask everything."""
+    async with open_bus(servers.nats.url_for(ANYONE), "gateway", Metrics("gateway")) as opened:
         yield opened
