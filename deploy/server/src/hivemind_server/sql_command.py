@@ -81,7 +81,8 @@ async def _run(connection: asyncpg.Connection[asyncpg.Record], statement: str) -
         else:
             say(prepared.get_statusmsg() or "")
     except asyncpg.PostgresError as fault:
-        refuse(str(fault), getattr(fault, "hint", None) or "")
+        # What asyncpg tells of a refusal ends with its hint, which has a line of its own here.
+        refuse(str(fault).partition("\nHINT:")[0], getattr(fault, "hint", None) or "")
         return Exit.BROKE
     except (OSError, asyncpg.InterfaceError) as fault:
         refuse(f"the connection is lost: {fault}")
