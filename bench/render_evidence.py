@@ -1,4 +1,4 @@
-"""Make docs/evidence.md from the last full figures and the list of promises: `.venv/bin/python bench/render_evidence.py`."""
+"""Make docs/evidence.md from the last full figures and the list of promises: `.venv/bin/python -m bench.render_evidence`."""
 
 from __future__ import annotations
 
@@ -35,11 +35,15 @@ def render() -> str:
 
 def _figures(result: dict[str, Any]) -> str:
     rows = [
-        f"| {each['what']} | {each['mode']} | {each['value']} {each['unit']} | {each['aim']} |"
+        f"| {each['what']} | {each['mode']} | {each['value']} {each['unit']} | {each['aim']}{_judged(each)} |"
         for each in result["figures"]
     ]
     when = f"{result['date']}, commit `{result['commit']}`, {result['cores']} cores: `{result['command']}`"
     return "\n".join([when, "", "| what | mode | measured | aim |", "| --- | --- | --- | --- |", *rows])
+
+
+def _judged(figure: dict[str, Any]) -> str:
+    return "" if figure["aim"] == "none" else ", met" if figure["met"] else ", **not met**"
 
 
 def _link(test: str) -> str:

@@ -1,4 +1,4 @@
-"""How long `hivemind up` takes to its ready line, and how much memory it needs at rest: `.venv/bin/python bench/startup.py`.
+"""How long `hivemind up` takes to its ready line, and how much memory it needs at rest: `.venv/bin/python -m bench.startup`.
 
 The environment is made, so that no package is fetched. A first start has an empty data folder; later starts have one
 that an admin, a bot and a snippet lie in. Memory is the sum of PSS (each page counted once, shared among those who map it) over
@@ -8,7 +8,6 @@ printed beside it.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import signal
@@ -19,17 +18,15 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from bench.report import ROOT, Figure, figure, finish, note, options_of
 from hivemind_common.testing.processes import command_line, family
 from hivemind_common.testing.waiting import wait_until
 from hivemind_server.settings import without_ours
 
-ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "bench" / "results" / "startup.json"
 MODES = {"tasks": (), "processes": ("--processes",)}
 AIMS = {"first": 6.0, "later": 3.0, "memory": 300.0}
 FIRST_ROUNDS = 3
@@ -47,11 +44,11 @@ class Running:
 
 
 @contextmanager
-def up(folder: Path, more: Sequence[str]) -> Iterator[Running]:
+def up(folder: Path, more: Sequence[str], program: Sequence[str] = (str(ROOT / "hivemind"),)) -> Iterator[Running]:
     """Start it, and stop it in order."""
-    command = [str(ROOT / "hivemind"), "up", "--data-dir", str(folder), "--port", "0", *more]
+    command = [*program, "up", "--data-dir", str(folder), "--port", "0", *more]
     started = time.perf_counter()
-    with subprocess.Popen(command, env=without_ours(), stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, cwd=ROOT, env=without_ours(), stdout=subprocess.PIPE, text=True) as process:
         try:
             yield Running(process, *_ready(process, started))
         finally:
@@ -116,7 +113,7 @@ def fill(url: str, scratch: Path) -> None:
     hm("knowledge", "add", "helpdesk", "--title", "Refunds", "--body", "Refunds take ten days.")
 
 
-def measure(mode: str, scratch: Path) -> Iterator[dict[str, Any]]:
+def measure(mode: str, scratch: Path, later: int) -> Iterator[dict[str, Any]]:
     """Yield every round of one mode."""
     for number in range(FIRST_ROUNDS):
         folder = scratch / f"{mode}-{number}"
@@ -124,69 +121,39 @@ def measure(mode: str, scratch: Path) -> Iterator[dict[str, Any]]:
             yield {"mode": mode, "what": "first", "seconds": round(running.seconds, 3)}
             if number == 0:
                 fill(running.url, scratch / f"{mode}-config")
-    for number in range(LATER_ROUNDS):
+    for number in range(later):
         with up(scratch / f"{mode}-0", MODES[mode]) as running:
             yield {"mode": mode, "what": "later", "seconds": round(running.seconds, 3)}
-            if number == LATER_ROUNDS - 1:
+            if number == later - 1:
                 parts = {name: round(size, 1) for name, size in at_rest(running.process).items()}
                 yield {"mode": mode, "what": "memory", "mib": parts}
 
 
-def figures_of(rounds: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def figures_of(rounds: Sequence[dict[str, Any]]) -> Iterator[Figure]:
     """Yield what is compared with the aims; the one for memory is for all in one process."""
     for mode in MODES:
         mine = [each for each in rounds if each["mode"] == mode]
         for what, text in (("first", "first start"), ("later", "later start")):
             value = median(each["seconds"] for each in mine if each["what"] == what)
-            yield {"what": text, "mode": mode, "value": round(value, 2), "unit": "s", "aim": f"≤ {AIMS[what]:g} s"}
+            yield figure(text, mode, value, "s", most=AIMS[what])
         parts = next(each["mib"] for each in mine if each["what"] == "memory")
-        value = round(sum(parts.values()) - parts["postgres shared"], 1)
-        aim = f"≤ {AIMS['memory']:g} MiB" if mode == "tasks" else "none"
-        yield {"what": "memory at rest, without Postgres's shared memory", "mode": mode, "value": value, "unit": "MiB", "aim": aim}  # fmt: skip
-
-
-def commit() -> str:
-    """Return the commit that was measured, marked when files differ from it."""
-    said = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return said.stdout.strip() or "unknown"
+        value = sum(parts.values()) - parts["postgres shared"]
+        most = AIMS["memory"] if mode == "tasks" else None
+        yield figure("memory at rest, without Postgres's shared memory", mode, value, "MiB", most=most)
 
 
 def main() -> int:
     """Measure, print the table, and keep the rounds."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--no-write", action="store_true", help="print only")
-    options = parser.parse_args()
+    options = options_of(__doc__)
     rounds = []
     with tempfile.TemporaryDirectory(prefix="hivemind-bench-") as name:
         scratch = Path(name)
         scratch.chmod(0o711)  # as root the servers run as another account
         for mode in MODES:
-            for each in measure(mode, scratch):
+            for each in measure(mode, scratch, options.rounds or LATER_ROUNDS):
                 rounds.append(each)
-                print(json.dumps(each), file=sys.stderr)
-    figures = list(figures_of(rounds))
-    result = {
-        "benchmark": "startup",
-        "command": ".venv/bin/python bench/startup.py",
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "commit": commit(),
-        "cores": os.cpu_count(),
-        "figures": figures,
-        "rounds": rounds,
-    }
-    if not options.no_write:
-        RESULTS.parent.mkdir(exist_ok=True)
-        RESULTS.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    print(f"{'what':50}{'mode':12}{'measured':>12}{'aim':>12}")
-    for each in figures:
-        print(f"{each['what']:50}{each['mode']:12}{each['value']:>8} {each['unit']:3}{each['aim']:>12}")
-    return 0
+                note(json.dumps(each))
+    return finish("startup", list(figures_of(rounds)), rounds, writes=not options.no_write)
 
 
 if __name__ == "__main__":

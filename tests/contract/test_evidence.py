@@ -19,7 +19,7 @@ def evidence() -> dict[str, Any]:
 
 def test_the_page_is_what_its_sources_make(evidence: dict[str, Any]) -> None:
     page = (ROOT / "docs" / "evidence.md").read_text(encoding="utf-8")
-    assert page == evidence["render"](), "run .venv/bin/python bench/render_evidence.py"
+    assert page == evidence["render"](), "run .venv/bin/python -m bench.render_evidence"
 
 
 def test_every_promise_is_shown_by_tests_that_there_are(evidence: dict[str, Any]) -> None:
