@@ -1,35 +1,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 import nats
 import pytest
-import pytest_asyncio
 
 from hivemind_common.bus import Bus, Call, Outgoing, open_bus
 from hivemind_common.bus.envelope import Envelope, MalformedMessageError, pack, unpack
 from hivemind_common.bus.streams import WINDOW
-from hivemind_common.contracts.kinds import Message, Rpc, Stream
+from hivemind_common.contracts.kinds import Rpc
 from hivemind_common.errors import HivemindError, Kind, RemoteBugError, UnavailableError
 from hivemind_common.principal import ANONYMOUS, BREAK_GLASS, Principal, PrincipalKind
 from hivemind_common.telemetry import REQUEST_ID, Metrics
 from hivemind_common.testing.plugin import ANYONE
 from hivemind_common.testing.servers import Servers
-
-
-class Word(Message):
-    text: str
+from hivemind_common.testing.words import ECHO, SPELL, OutOfWordsError, Word, ask, echo
 
 
 class WordV2(Word):
     added_later: str = "new"
-
-
-class OutOfWordsError(HivemindError):
-    code = "out_of_words"
-    kind = Kind.CONFLICT
 
 
 class SecretError(HivemindError):
@@ -37,24 +28,8 @@ class SecretError(HivemindError):
     kind = Kind.FORBIDDEN
 
 
-ECHO = Rpc("bots.v1.word.echo", Word, Word, errors=(OutOfWordsError,))
 ECHO_NEWER = Rpc("bots.v1.word.echo", WordV2, WordV2)
 HASTY = Rpc("bots.v1.word.echo", Word, Word, timeout=timedelta(seconds=0.2))
-SPELL = Stream("bots.v1.word.spell", Word, Word, Word, errors=(OutOfWordsError,))
-
-
-@pytest_asyncio.fixture
-async def server(servers: Servers) -> AsyncIterator[Bus]:
-    async with open_bus(servers.nats.url_for(ANYONE), "bots", Metrics("bots")) as opened:
-        yield opened
-
-
-def ask(bus: Bus, seconds: float = 5, principal: Principal = ANONYMOUS) -> Call:
-    return bus.call(principal, timeout=timedelta(seconds=seconds), request_id="req-1")
-
-
-async def echo(_call: Call, word: Word) -> Word:
-    return word
 
 
 async def test_a_question_is_answered(bus: Bus, server: Bus) -> None:

@@ -22,6 +22,7 @@ from hivemind_common.bus.discovery import Discovery
 from hivemind_common.bus.envelope import (
     ERROR_HEADER,
     LEAST_LEFT_MS,
+    LONGEST_HINT_MS,
     MAX_BODY,
     RETURN_MS,
     RETURN_SHARE,
@@ -31,14 +32,14 @@ from hivemind_common.bus.envelope import (
     split,
 )
 from hivemind_common.bus.permissions import inbox_of
-from hivemind_common.bus.serving import Handler, Server, StreamHandler
+from hivemind_common.bus.serving import Handler, Listener, Server, StreamHandler
 from hivemind_common.bus.transit import Transit
-from hivemind_common.contracts.kinds import Message, Rpc, Stream
+from hivemind_common.contracts.kinds import Event, Message, Rpc, Stream
 from hivemind_common.errors import HivemindError, RemoteBugError, UnavailableError
 from hivemind_common.ids import new_id
 from hivemind_common.principal import Principal, service_principal
 from hivemind_common.secrets import new_token
-from hivemind_common.telemetry import Metrics, get_logger
+from hivemind_common.telemetry import REQUEST_ID, Metrics, get_logger
 
 Q = TypeVar("Q", bound=Message)
 A = TypeVar("A", bound=Message)
@@ -168,6 +169,18 @@ class Bus:
     ) -> AbstractAsyncContextManager[None]:
         """Answer a streaming contract for as long as the block is open."""
         return self.server.streaming(contract, handler)
+
+    async def tell(self, event: Event[Q], message: Q) -> None:
+        """Tell whoever listens. A hint: when the bus is away it is dropped, since losing it loses nothing."""
+        envelope = Envelope(LONGEST_HINT_MS, REQUEST_ID.get() or "", service_principal(self.service))
+        try:
+            await self.publish(f"hm.{self.service}.{event.subject}", pack(envelope, message.model_dump_json().encode()))
+        except UnavailableError:
+            log.info("bus.hint_dropped", contract=event.subject)
+
+    def hearing(self, event: Event[Q], handler: Listener[Q]) -> AbstractAsyncContextManager[None]:
+        """Hear an event for as long as the block is open, as every other instance does."""
+        return self.server.hearing(event, handler)
 
     async def ask_raw(self, call: Call, contract: Rpc[Q, A], question: Q) -> bytes:
         """Send one question and wait for its whole answer."""

@@ -34,6 +34,9 @@ RETURN_SHARE: Final = 0.1
 RETURN_MS: Final = 400
 """Each hop keeps a tenth of the time, and at most this, for its answer to travel back."""
 
+LONGEST_HINT_MS: Final = 60_000
+"""What an event's envelope says of time: nobody waits for an answer."""
+
 ERROR_HEADER: Final = "Nats-Service-Error"
 ERROR_CODE_HEADER: Final = "Nats-Service-Error-Code"
 

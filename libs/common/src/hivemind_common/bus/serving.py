@@ -14,7 +14,7 @@ from hivemind_common import waiting_on
 from hivemind_common.bus import refusals, streams
 from hivemind_common.bus.discovery import Endpoint
 from hivemind_common.bus.envelope import Envelope, MalformedMessageError, answer_frames, frame, unpack
-from hivemind_common.contracts.kinds import Message, Rpc, Stream
+from hivemind_common.contracts.kinds import Event, Message, Rpc, Stream
 from hivemind_common.errors import HivemindError, UnavailableError, ValidationFailedError
 from hivemind_common.telemetry import REQUEST_ID, get_logger
 
@@ -39,6 +39,12 @@ class Handler(Protocol[Q_contra, A_co]):
 StreamHandler = Callable[["Call", Q, streams.Outgoing[I]], Awaitable[A]]
 """Answers a question with items on the way; cancelled when the asker leaves."""
 
+Listener = Callable[[Q], Awaitable[None]]
+"""Takes note of an event; quick, since the next one waits."""
+
+MOST_UNHEARD: Final = 1_000
+"""Events that wait for a listener; beyond it they are dropped, which a hint allows."""
+
 MAX_RUNNING: Final = 1_000
 """Questions that one service works on at a time; the next one is refused at once instead of waiting unseen."""
 
@@ -56,6 +62,11 @@ class Server:
         self._running: set[asyncio.Task[None]] = set()
         self._producers = streams.Producers(bus)
         self._endpoints: dict[str, Endpoint] = {}
+
+    @property
+    def running(self) -> int:
+        """How many questions are worked on just now."""
+        return len(self._running)
 
     def endpoints(self) -> list[Endpoint]:
         """Return what is answered here just now."""
@@ -86,6 +97,30 @@ class Server:
         await self._producers.start()
         async with self._subscribed(contract, answer):
             yield
+
+    @asynccontextmanager
+    async def hearing(self, event: Event[Q], listener: Listener[Q]) -> AsyncIterator[None]:
+        """Hear an event while the block is open; what the listener raises is logged, and the next one is heard."""
+
+        async def hear(message: Msg) -> None:
+            try:
+                envelope, body = unpack(message.data)
+                REQUEST_ID.set(envelope.request_id or None)
+                await listener(event.message.model_validate_json(body))
+            except (MalformedMessageError, ValidationError) as fault:
+                log.error("bus.event_unreadable", contract=event.subject, fault=type(fault).__name__)
+            except Exception as fault:
+                log.error("bus.bug", contract=event.subject, exc_info=fault)
+
+        subscription = await self._bus.connection.subscribe(
+            f"hm.{event.owner}.{event.subject}", cb=hear, pending_msgs_limit=MOST_UNHEARD
+        )
+        await self._bus.barrier()
+        try:
+            yield
+        finally:
+            if self._bus.is_connected:
+                await subscription.unsubscribe()
 
     @asynccontextmanager
     async def _subscribed(

@@ -52,6 +52,12 @@ class Database:
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Conn]:
         """Lend a connection. Raises `UnavailableError` naming `db` when there is none to be had, or it breaks."""
+        with _blaming_the_database():
+            async with self._lent() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def _lent(self) -> AsyncIterator[Conn]:
         async with self._gate:
             with _naming_the_database():
                 connection = await self._pool.acquire(timeout=CONNECT_SECONDS)
@@ -80,12 +86,18 @@ class Database:
 
 
 @contextmanager
-def _naming_the_database(connection: Conn | None = None) -> Iterator[None]:
+def _blaming_the_database() -> Iterator[None]:
     try:
         yield
     except asyncio.CancelledError:
         waiting_on.interrupted("db")
         raise
+
+
+@contextmanager
+def _naming_the_database(connection: Conn | None = None) -> Iterator[None]:
+    try:
+        yield
     except _GONE as fault:
         raise UnavailableError.of("db", detail=type(fault).__name__) from fault
     except TimeoutError as fault:
