@@ -9,6 +9,7 @@ import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,11 @@ def ask(running: Up, method: str, path: str, body: str | None = None, *, key: st
             return refusal.code, json.load(refusal)
 
 
+def is_refused(running: Up, key: str) -> bool:
+    """Whether the door takes a key no more."""
+    return ask(running, "GET", "/auth/me", key=key)[0] == 401
+
+
 def sql(running: Up, statement: str) -> subprocess.CompletedProcess[str]:
     """Run one statement as the operator does, whatever comes of it."""
     command = [*COMMAND, "sql", "--data-dir", str(running.folder), "-c", statement]
@@ -70,7 +76,8 @@ def test_the_published_statement_sets_a_key_that_works(running: Up, where: str, 
 def test_the_key_before_it_is_dead_within_a_second(running: Up) -> None:
     for key, other in ((KEY, LATER), (LATER, KEY)):
         sql(running, f"UPDATE users SET api_key = '{key}' WHERE username = 'ada'")
-        wait_until(lambda key=other: ask(running, "GET", "/auth/me", key=key)[0] == 401, limit=5, what="it is dead")
+        is_dead = partial(is_refused, running, other)
+        wait_until(is_dead, limit=5, what="the key before it is dead")
         assert ask(running, "GET", "/auth/me", key=key)[0] == 200
 
 

@@ -62,7 +62,7 @@ CREATE FUNCTION audit.record(kind text, who uuid, name text, what text, on_what 
 END;
 
 CREATE FUNCTION audit.record_sql(what text, on_what text, more jsonb) RETURNS void
-    LANGUAGE sql SECURITY DEFINER
+    LANGUAGE sql
     SET search_path TO 'pg_catalog', 'pg_temp'
     BEGIN ATOMIC
  SELECT audit.record('sql'::text, NULL::uuid, (SESSION_USER)::text, what, on_what, 'ok'::text, host(inet_client_addr()), NULL::text, more) AS record;
