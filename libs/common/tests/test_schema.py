@@ -2,13 +2,11 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
-from unittest.mock import patch
 
 import asyncpg
 import pytest
 
 from hivemind_common.embedded.postgres import OWNER
-from hivemind_common.schema import runner
 from hivemind_common.schema.runner import LOGIN_ROLES, Migration, SchemaError, migrate, migrations
 from hivemind_common.secrets import SecretStr
 from hivemind_common.testing.schema_dump import SCHEMA_FILE, dump_schema
@@ -48,9 +46,8 @@ async def test_of_two_starters_one_migrates_and_the_other_waits(empty: SecretStr
 
 async def test_a_migration_that_fails_leaves_those_before_it_and_nothing_of_itself(empty: SecretStr) -> None:
     torn = Migration("knowledge", 2, "0002_pre_torn.sql", "CREATE TABLE knowledge.half (id int); SELECT 1 / 0;")
-    with patch.object(runner, "migrations", return_value=(*migrations(), torn)):
-        with pytest.raises(SchemaError, match=r"knowledge/0002_pre_torn\.sql failed: division by zero"):
-            await migrate(empty, PASSWORDS)
+    with pytest.raises(SchemaError, match=r"knowledge/0002_pre_torn\.sql failed: division by zero"):
+        await migrate(empty, PASSWORDS, ours=(*migrations(), torn))
 
     connection = await asyncpg.connect(empty.get_secret_value())
     try:
@@ -65,9 +62,8 @@ async def test_an_old_file_that_was_edited_is_refused_by_name(empty: SecretStr) 
     first, *others = migrations()
     edited = Migration(first.owner, first.number, first.name, first.sql + "\n-- changed\n")
 
-    with patch.object(runner, "migrations", return_value=(edited, *others)):
-        with pytest.raises(SchemaError, match=r"meta/0001_pre_migrations\.sql was edited"):
-            await migrate(empty, PASSWORDS)
+    with pytest.raises(SchemaError, match=r"meta/0001_pre_migrations\.sql was edited"):
+        await migrate(empty, PASSWORDS, ours=(edited, *others))
 
 
 @pytest.mark.parametrize(("oldest_code", "is_refused"), [(999, True), (1, False)])

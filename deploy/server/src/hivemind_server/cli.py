@@ -69,12 +69,13 @@ def _service(parser: argparse.ArgumentParser, options: argparse.Namespace) -> in
 
 
 def _migrate(_parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+    from hivemind_common.schema.runner import Phase
     from hivemind_server.migrate_command import run_migrate
 
     environment, warnings = read_environment(os.environ)
     for warning in warnings:
         warn(warning)
-    return run_migrate(environment, options.passwords)
+    return run_migrate(environment, options.passwords, Phase(options.phase))
 
 
 def _sql(_parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
@@ -129,7 +130,14 @@ def _parser() -> argparse.ArgumentParser:
     migrate.add_argument(
         "--passwords", type=Path, metavar="DIR", help="a folder with a file per login role that holds its password"
     )
-    migrate.set_defaults(run=_migrate)
+    phases = migrate.add_mutually_exclusive_group()
+    phases.add_argument(
+        "--pre", dest="phase", action="store_const", const="pre", help="only what services of the last version survive"
+    )
+    phases.add_argument(
+        "--post", dest="phase", action="store_const", const="post", help="the rest, once none of these is left"
+    )
+    migrate.set_defaults(run=_migrate, phase="all")
 
     commands.add_parser("contracts", help="write or compare the schemas of the messages")
 

@@ -6,16 +6,16 @@ import asyncio
 from pathlib import Path
 
 from hivemind_common.environment import Environment
-from hivemind_common.schema.runner import LOGIN_ROLES, SchemaError, migrate
+from hivemind_common.schema.runner import LOGIN_ROLES, Phase, SchemaError, migrate
 from hivemind_common.secrets import SecretStr
 from hivemind_server.console import Exit, RefusalError, say
 
 
-def run_migrate(environment: Environment, passwords: Path | None) -> Exit:
+def run_migrate(environment: Environment, passwords: Path | None, phase: Phase) -> Exit:
     """Migrate the database that the environment names; roles get the passwords that lie in the folder."""
     url = environment.needed_database_url
     try:
-        done = asyncio.run(migrate(url, _read(passwords) if passwords else {}))
+        done = asyncio.run(migrate(url, _read(passwords) if passwords else {}, phase=phase))
     except SchemaError as fault:
         raise RefusalError(str(fault), fault.hint) from None
     except OSError as fault:

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from hivemind_common import waiting_on
 from hivemind_common.errors import UnavailableError
+from hivemind_common.version import VERSION
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
@@ -144,7 +145,7 @@ async def open_database(database_url: SecretStr, service: str, *, size: int) -> 
         timeout=CONNECT_SECONDS,
         command_timeout=STATEMENT_SECONDS,
         max_inactive_connection_lifetime=300,
-        server_settings={"application_name": f"hivemind-{service}", "timezone": "UTC", "jit": "off"},
+        server_settings={"application_name": f"hivemind-{service} {VERSION}", "timezone": "UTC", "jit": "off"},
     )
     try:
         yield Database(pool, size)
