@@ -54,6 +54,9 @@ def _steps(root: Path, scratch: str, expression: str | None, *, fast: bool) -> I
     yield Step(
         "import rules", (sys.executable, "-P", "-c", "from importlinter.cli import lint_imports_command as run; run()")
     )
+    if not fast:
+        # Before the tests, which say why they are skipped where it cannot be built.
+        yield Step("nats command", (*python, "hivemind_common.testing.nats_command"))
     selected = [*(["-m", "not processes"] if fast else []), *(["-k", expression] if expression else [])]
     yield Step("pytest", (*python, "pytest", "--basetemp", f"{scratch}/pytest", *selected), leaves_nothing=True)
 
