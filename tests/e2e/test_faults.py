@@ -16,15 +16,11 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from hivemind_common.embedded.account import embedded_account
-from hivemind_common.environment import Environment, HostPort
 from hivemind_common.testing.processes import alive
 from hivemind_common.testing.waiting import until
 from hivemind_server import fleet as fleet_module
-from hivemind_server.data import DataFolder
-from hivemind_server.fleet import Fleet
-from hivemind_server.services import SERVICES
 from tests.conftest import Instance
+from tests.e2e.rig import CHAT, QUESTION, READ_BOT, READ_SNIPPETS, Rig, rig_on
 from tests.running import Up, up
 
 pytestmark = [pytest.mark.processes, pytest.mark.asyncio(loop_scope="module")]
@@ -32,14 +28,8 @@ pytestmark = [pytest.mark.processes, pytest.mark.asyncio(loop_scope="module")]
 BACK_WITHIN = 10
 """Seconds until what was killed answers again, with nobody's help."""
 
-HANGING = aiohttp.ClientTimeout(total=8)
-"""An answer that takes longer is none. A question that was with a service when it was killed is given up after 5 s."""
-
-HEALTH_LIMIT = 2
 AWAY = 2.0
 """Seconds that a part stays away in these tests: the longest pause that is made before it is started again."""
-
-QUESTION = "How long do refunds take?"
 
 
 @dataclass(frozen=True)
@@ -55,9 +45,6 @@ class Fault:
     """What the whole instance is meanwhile."""
 
 
-READ_BOT = ("GET", "/api/v1/bots/support")
-READ_SNIPPETS = ("GET", "/api/v1/bots/support/knowledge")
-CHAT = ("POST", "/api/v1/bots/support/chat")
 OWN = frozenset({"auth", "bots", "knowledge"})
 FAULTS = {
     fault.part: fault
@@ -81,58 +68,22 @@ class Seen:
     """Of the part itself, in health reports."""
 
 
-@dataclass
-class Rig:
-    """A fleet with one bot that knows one thing."""
-
-    fleet: Fleet
-    instance: Instance
-
-    def pid_of(self, part: str) -> int:
-        if part == "nats":
-            return self.fleet.nats.pid
-        return self.fleet.postgres.pid if part == "db" else self.fleet.members[part].pid
-
-    async def ask(self, method: str, path: str) -> tuple[int, Any]:
-        body: dict[str, Any] = {"json": {"message": QUESTION}} if method == "POST" else {}
-        status, answer, _ = await self.instance.call(method, path, timeout=HANGING, **body)
-        return status, answer
-
-    async def health(self) -> Any:
-        timeout = aiohttp.ClientTimeout(total=HEALTH_LIMIT)
-        _, report, _ = await self.instance.call("GET", "/api/v1/health", key="", timeout=timeout)
-        return report
-
-    async def look(self, ask: tuple[str, str], fault: Fault, seen: Seen) -> bool:
-        """Ask once, and judge how it is refused; true when it is answered."""
-        status, answer = await self.ask(*ask)
-        if status == 200:
-            return True
-        assert (status, answer["code"]) == (503, "unavailable"), answer
-        assert answer["service"] in fault.names, answer
-        seen.named.add(answer["service"])
-        return False
-
-    async def look_at_health(self, fault: Fault, seen: Seen) -> bool:
-        report = await self.health()
-        seen.healths.add(report["status"])
-        seen.components.add(report["components"][fault.part]["status"])
-        return bool(report["status"] == "ok")
+async def look(rig: Rig, ask: tuple[str, str], fault: Fault, seen: Seen) -> bool:
+    """Ask once, and judge how it is refused; true when it is answered."""
+    status, answer = await rig.ask(*ask)
+    if status == 200:
+        return True
+    assert (status, answer["code"]) == (503, "unavailable"), answer
+    assert answer["service"] in fault.names, answer
+    seen.named.add(answer["service"])
+    return False
 
 
-@asynccontextmanager
-async def rig_on(folder: Path, *, processes: bool) -> AsyncIterator[Rig]:
-    environment = Environment(bind=HostPort("127.0.0.1", 0))
-    with DataFolder(folder, embedded_account()) as data:
-        async with (
-            Fleet(SERVICES, data, environment, processes=processes) as fleet,
-            aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http,
-        ):
-            instance = Instance(fleet.url, http, {})
-            await instance.register()
-            await instance.mint("support")
-            await instance.teach("support", "Refunds", "Refunds take ten days after the return reached us.")
-            yield Rig(fleet, instance)
+async def look_at_health(rig: Rig, fault: Fault, seen: Seen) -> bool:
+    report = await rig.health()
+    seen.healths.add(report["status"])
+    seen.components.add(report["components"][fault.part]["status"])
+    return bool(report["status"] == "ok")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -159,8 +110,8 @@ async def kill_and_watch(rig: Rig, fault: Fault) -> None:
     reply = (await rig.ask(*CHAT))[1]["reply"]
     killed = rig.pid_of(fault.part)
     seen = Seen()
-    looks = [partial(rig.look, ask, fault, seen) for ask in {fault.asks, READ_BOT, CHAT, READ_SNIPPETS}]
-    looks.append(partial(rig.look_at_health, fault, seen))
+    looks = [partial(look, rig, ask, fault, seen) for ask in {fault.asks, READ_BOT, CHAT, READ_SNIPPETS}]
+    looks.append(partial(look_at_health, rig, fault, seen))
 
     async def keep_looking(look: Callable[[], Awaitable[bool]]) -> None:
         while not (fault.part in seen.named and fault.status in seen.healths and "down" in seen.components):
@@ -202,14 +153,8 @@ async def test_a_killed_gateway_refuses_connections_and_comes_back_where_it_was(
             return True
         return False
 
-    async def is_well() -> bool:
-        try:
-            return (await processes.health())["status"] == "ok" and (await processes.ask(*CHAT))[0] == 200
-        except aiohttp.ClientConnectionError:
-            return False
-
     await until(is_refused, limit=BACK_WITHIN, what="a refused connection")
-    await until(is_well, limit=BACK_WITHIN, what="the gateway is back")
+    await until(processes.is_well, limit=BACK_WITHIN, what="the gateway is back")
     assert (processes.fleet.url, alive(killed)) == (url, False)
 
 

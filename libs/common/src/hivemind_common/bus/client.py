@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import nats
 from nats.aio.client import Client
@@ -44,6 +44,9 @@ from hivemind_common.telemetry import REQUEST_ID, Metrics, get_logger
 Q = TypeVar("Q", bound=Message)
 A = TypeVar("A", bound=Message)
 I = TypeVar("I", bound=Message)  # noqa: E741 - the item of a stream, beside Q and A
+
+PINGS_UNANSWERED: Final = 3
+"""One goes out each second; a server that leaves so many unanswered hangs."""
 
 log = get_logger()
 
@@ -199,9 +202,8 @@ class Bus:
             return answer
         except TimeoutError:
             outcome = "timeout"
-            raise UnavailableError.of(
-                contract.owner, detail=f"no answer to {contract.subject} in {limit:.2f} s"
-            ) from None
+            name = contract.owner if self.is_connected else "nats"
+            raise UnavailableError.of(name, detail=f"no answer to {contract.subject} in {limit:.2f} s") from None
         except HivemindError as refusal:
             outcome = refusal.code
             raise
@@ -340,8 +342,11 @@ async def open_bus(nats_url: SecretStr, service: str, metrics: Metrics) -> Async
         log.warning("bus.error", fault=type(fault).__name__, text=str(fault)[:200])
 
     async def on_loss() -> None:
-        if bus is not None and not bus.is_closing:
-            log.warning("bus.lost")
+        if bus is None or bus.is_closing:
+            return
+        log.warning("bus.lost")
+        # A server that hangs may wake and deliver what it has: who asked is told when that can be no more.
+        if connection._pings_outstanding <= PINGS_UNANSWERED:  # noqa: SLF001 - nats-py tells the reason nowhere else
             bus.lose()
 
     async def on_return() -> None:
@@ -359,7 +364,7 @@ async def open_bus(nats_url: SecretStr, service: str, metrics: Metrics) -> Async
         connect_timeout=2,
         # A server that hangs is noticed before the questions that wait for it run out of time.
         ping_interval=1,
-        max_outstanding_pings=3,
+        max_outstanding_pings=PINGS_UNANSWERED,
     )
     try:
         bus = Bus(connection, service, metrics)

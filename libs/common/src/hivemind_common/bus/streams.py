@@ -96,7 +96,8 @@ class Incoming(Generic[I, A]):
                 message = await self._arrivals.get()
         except TimeoutError:
             self.outcome = "timeout"
-            raise UnavailableError.of(self._contract.owner, detail="the stream fell silent") from None
+            name = self._contract.owner if self._bus.is_connected else "nats"
+            raise UnavailableError.of(name, detail="the stream fell silent") from None
         if message is None:
             self.outcome = "unavailable"
             raise UnavailableError.of("nats")
