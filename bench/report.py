@@ -65,12 +65,12 @@ def finish(name: str, figures: Sequence[Figure], rounds: Sequence[dict[str, Any]
         RESULTS.mkdir(exist_ok=True)
         text = json.dumps(result, indent=1, ensure_ascii=False) + "\n"
         (RESULTS / f"{name}.json").write_text(text, encoding="utf-8")
-    width = max(len(each["what"]) for each in figures) + 2
-    print(f"{'what':{width}}{'mode':14}{'measured':>16}{'aim':>16}")
+    width, mode = (max(len(each[name]) for each in figures) + 2 for name in ("what", "mode"))
+    print(f"{'what':{width}}{'mode':{mode}}{'measured':>16}{'aim':>16}")
     for each in figures:
         missed = "  NOT MET" if each["met"] is False else ""
         measured = f"{each['value']:g} {each['unit']}"
-        print(f"{each['what']:{width}}{each['mode']:14}{measured:>16}{each['aim']:>16}{missed}")
+        print(f"{each['what']:{width}}{each['mode']:{mode}}{measured:>16}{each['aim']:>16}{missed}")
     return 0
 
 
