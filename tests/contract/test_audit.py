@@ -288,8 +288,9 @@ async def test_a_service_cannot_write_in_the_name_of_another(log: Log, servers: 
                 await connection.execute(statement)
         for wrong in (
             "'nobody', NULL, '', 'key.set', '', 'ok'",
-            "'sql', NULL, '', 'Key set', '', 'ok'",
-            "'sql', NULL, '', 'key.set', '', 'perhaps'",
+            "'service', NULL, '', 'Key set', '', 'ok'",
+            "'service', NULL, '', 'key.set', '', 'perhaps'",
+            "'sql', NULL, 'hivemind', 'key.set', '', 'ok'",
         ):
             with pytest.raises(asyncpg.CheckViolationError):
                 await connection.execute(f"SELECT audit.record({wrong}, NULL, NULL, '{{}}')")
@@ -316,7 +317,10 @@ async def test_what_an_operator_sets_on_a_bot_by_sql_is_written_down(log: Log, i
     with pytest.raises(asyncpg.CheckViolationError):
         await owner.execute("UPDATE bots.bot SET channel_reply_mode = 'always' WHERE slug = 'desk'")
 
-    (entry,) = await log.entries("bot.updated")
-    assert (entry["actor_kind"], entry["actor_name"], entry["written_by"]) == ("sql", "hivemind", "hivemind")
+    await owner.execute("DELETE FROM bots.bot WHERE slug = 'desk'")
+
+    entry, deleted = (await log.entries("bot.%"))[1:]
+    assert (deleted["action"], deleted["actor_name"], deleted["target"]) == ("bot.deleted", "hivemind", bot["id"])
+    assert (entry["action"], entry["actor_kind"], entry["actor_name"]) == ("bot.updated", "sql", "hivemind")
     assert entry["target"] == bot["id"]
     assert '"changed": {"channel_reply_mode": ["dm_only", "both"]}' in entry["told"]

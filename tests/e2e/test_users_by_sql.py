@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import urllib.error
 import urllib.request
@@ -17,7 +18,7 @@ import asyncpg
 import pytest
 
 from hivemind_common.embedded.binaries import wheel_postgres
-from hivemind_common.testing.waiting import wait_until
+from hivemind_common.testing.waiting import until, wait_until
 from hivemind_server.settings import without_ours
 from tests.running import COMMAND, Up, up
 
@@ -112,6 +113,31 @@ def test_the_reply_mode_is_set_by_sql_and_only_to_what_there_is(running: Up) -> 
     assert told == [["ada", "bot.created"], ["hivemind", "bot.updated"]]
 
 
+async def lose_in_the_middle(dsn: str, watcher: Any) -> None:
+    """Kill the process that works on a statement: Postgres likes to tell what such a one was doing."""
+    lost = await asyncpg.connect(dsn)
+    pid = await lost.fetchval("SELECT pg_backend_pid()")
+    statement = asyncio.ensure_future(lost.execute(f"UPDATE users SET api_key = '{LATER}' FROM pg_sleep(600)"))
+
+    async def is_at_it() -> bool:
+        at = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1 AND query LIKE 'UPDATE%' AND state = 'active')"
+        return bool(await watcher.fetchval(at, pid))
+
+    await until(is_at_it, limit=10, what="the statement is under way")
+    os.kill(pid, signal.SIGKILL)
+    with pytest.raises((asyncpg.PostgresError, OSError)):
+        await statement
+
+    async def is_back() -> bool:
+        try:
+            await (await asyncpg.connect(dsn)).close()
+        except (asyncpg.PostgresError, OSError):
+            return False
+        return True
+
+    await until(is_back, limit=30, what="Postgres is back")
+
+
 async def say_keys(dsn: str) -> None:
     """Tell the database keys in all the ways that fail, and one that works."""
     connection = await asyncpg.connect(dsn)
@@ -139,6 +165,7 @@ async def say_keys(dsn: str) -> None:
             "log_duration": "off",
         }
         await connection.execute("CHECKPOINT")
+        await lose_in_the_middle(dsn, connection)
     finally:
         await connection.close()
 
@@ -160,6 +187,6 @@ def test_no_key_stands_in_any_file_or_in_a_dump(running: Up) -> None:
                 content = path.read_bytes()
                 assert not any(needle in content for needle in needles), path
     assert looked_at > 1_000
-    assert (running.folder / "logs" / "postgres.log").is_file()
+    assert b"was terminated by signal 9" in (running.folder / "logs" / "postgres.log").read_bytes()
     console = running.console.read_bytes()
     assert not any(needle in console for needle in needles)

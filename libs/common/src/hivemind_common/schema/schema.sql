@@ -44,7 +44,8 @@ CREATE TABLE audit.entry (
     CONSTRAINT entry_action CHECK ((action ~ '^[a-z][a-z_]*\.[a-z][a-z_]*$'::text)),
     CONSTRAINT entry_actor_kind CHECK ((actor_kind = ANY (ARRAY['user'::text, 'key'::text, 'break_glass'::text, 'anonymous'::text, 'channel_member'::text, 'service'::text, 'sql'::text]))),
     CONSTRAINT entry_details CHECK ((jsonb_typeof(details) = 'object'::text)),
-    CONSTRAINT entry_outcome CHECK ((outcome = ANY (ARRAY['ok'::text, 'refused'::text])))
+    CONSTRAINT entry_outcome CHECK ((outcome = ANY (ARRAY['ok'::text, 'refused'::text]))),
+    CONSTRAINT entry_sql_actor CHECK (((actor_kind <> 'sql'::text) OR (actor_name = written_by)))
 );
 
 COMMENT ON COLUMN audit.entry.seq IS 'the order of writing; what is rolled back leaves a gap';
@@ -317,6 +318,15 @@ CREATE FUNCTION bots.record_sql_change() RETURNS trigger
 BEGIN
     PERFORM audit.record_sql('bot.updated', NEW.id::text, jsonb_build_object(
         'slug', NEW.slug, 'changed', audit.changes(to_jsonb(OLD), to_jsonb(NEW))));
+    RETURN NULL;
+END $$;
+
+CREATE FUNCTION bots.record_sql_deletion() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    PERFORM audit.record_sql('bot.deleted', OLD.id::text, jsonb_build_object('slug', OLD.slug));
     RETURN NULL;
 END $$;
 
@@ -1361,6 +1371,8 @@ ALTER TABLE audit.entry ENABLE ALWAYS TRIGGER entry_stays;
 
 CREATE TRIGGER bot_changed_by_sql AFTER UPDATE ON bots.bot FOR EACH ROW WHEN (((old.* IS DISTINCT FROM new.*) AND (SESSION_USER <> ALL (ARRAY['hivemind_bots'::name, 'hivemind_knowledge'::name])))) EXECUTE FUNCTION bots.record_sql_change();
 
+CREATE TRIGGER bot_deleted_by_sql AFTER DELETE ON bots.bot FOR EACH ROW WHEN ((SESSION_USER <> 'hivemind_bots'::name)) EXECUTE FUNCTION bots.record_sql_deletion();
+
 CREATE TRIGGER users_refused INSTEAD OF INSERT OR DELETE ON public.users FOR EACH ROW EXECUTE FUNCTION auth.refuse_user();
 
 CREATE TRIGGER users_update INSTEAD OF UPDATE ON public.users FOR EACH ROW EXECUTE FUNCTION auth.update_user();
@@ -1447,6 +1459,8 @@ REVOKE ALL ON FUNCTION bots.count_snippets(of_bot uuid, snippets integer) FROM P
 GRANT ALL ON FUNCTION bots.count_snippets(of_bot uuid, snippets integer) TO hivemind_knowledge;
 
 REVOKE ALL ON FUNCTION bots.record_sql_change() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION bots.record_sql_deletion() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION knowledge.raise_version(of_bot uuid, added integer, in_language text) FROM PUBLIC;
 GRANT ALL ON FUNCTION knowledge.raise_version(of_bot uuid, added integer, in_language text) TO hivemind_knowledge;
