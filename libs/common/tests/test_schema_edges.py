@@ -88,8 +88,9 @@ async def test_whatever_statement_it_dies_at_the_next_one_ends_what_was_begun(
     for number in range(1_000):
         await admin.execute("CREATE DATABASE torn")
         try:
-            with doomed(Doom(number, sent)) as doom, contextlib.suppress(DeathError, SchemaError):
-                await run(url)
+            doom = Doom(number, sent)
+            with doomed(doom) as start, contextlib.suppress(DeathError, SchemaError):
+                await start(run(url))
             if doom.has_struck:
                 await run(url)
             await assert_whole(url)
@@ -107,8 +108,12 @@ from hivemind_common.schema.runner import migrate
 from hivemind_common.secrets import SecretStr
 from hivemind_common.testing.statements import Doom, doomed
 
-with doomed(Doom(int(sys.argv[1]), sent=True, strike=lambda: os.kill(os.getpid(), signal.SIGKILL))):
-    asyncio.run(migrate(SecretStr(sys.argv[2]), {}))
+async def main():
+    doom = Doom(int(sys.argv[1]), sent=True, strike=lambda: os.kill(os.getpid(), signal.SIGKILL), repeats=False)
+    with doomed(doom) as start:
+        await start(migrate(SecretStr(sys.argv[2]), {}))
+
+asyncio.run(main())
 """
 
 

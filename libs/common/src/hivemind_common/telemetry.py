@@ -122,6 +122,10 @@ class Metrics:
         """Make a counter; its sample is called `<name>_total`."""
         return Counter(name, text, labels, registry=self.registry)
 
+    def gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        """Make a gauge: a number that goes up and down."""
+        return Gauge(name, text, labels, registry=self.registry)
+
     def histogram(self, name: str, text: str, *labels: str) -> Histogram:
         """Make a histogram of seconds."""
         buckets = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)

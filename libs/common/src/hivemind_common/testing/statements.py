@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from unittest.mock import patch
 
 import asyncpg
+
+T = TypeVar("T")
 
 _METHODS: Final = ("execute", "executemany", "fetch", "fetchrow", "fetchval")
 
@@ -26,7 +28,7 @@ class Doom:
     at: int
     sent: bool
     """Whether the database still gets, and does, what the dead one asked last."""
-    strike: Callable[[], None] = lambda: None
+    strike: Callable[[], object] = lambda: None
     repeats: bool = True
     """Whether all that follows fails too, as it does for the dead. A strike that cancels lets the rest clean up."""
     seen: int = 0
@@ -60,8 +62,8 @@ _DOOM: ContextVar[Doom | None] = ContextVar("hivemind_doom", default=None)
 
 
 @contextmanager
-def doomed(doom: Doom) -> Iterator[Doom]:
-    """Count the statements of the block and of the tasks that it starts; nobody else's."""
+def doomed(doom: Doom) -> Iterator[Callable[[Coroutine[Any, Any, T]], asyncio.Task[T]]]:
+    """Return what starts a task whose statements are counted, with those of the tasks it starts; nobody else's are."""
 
     def watch(name: str) -> Any:
         original = getattr(asyncpg.Connection, name)
@@ -74,13 +76,12 @@ def doomed(doom: Doom) -> Iterator[Doom]:
 
         return patch.object(asyncpg.Connection, name, watched)
 
-    patches = [watch(name) for name in _METHODS]
-    token = _DOOM.set(doom)
-    for each in patches:
-        each.start()
-    try:
-        yield doom
-    finally:
-        for each in patches:
-            each.stop()
-        _DOOM.reset(token)
+    def start(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        context = copy_context()
+        context.run(_DOOM.set, doom)
+        return asyncio.get_running_loop().create_task(work, context=context)
+
+    with ExitStack() as patches:
+        for name in _METHODS:
+            patches.enter_context(watch(name))
+        yield start

@@ -1,0 +1,558 @@
+"""Work is done once, whoever dies, comes late or hears nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hivemind_common.contracts.bots import BotNotFoundError
+from hivemind_common.db import Database, open_database
+from hivemind_common.db import work as work_module
+from hivemind_common.db.work import Held, LostLeaseError, Work, Worker, WorkMetrics, WorkTable
+from hivemind_common.embedded.postgres import OWNER
+from hivemind_common.errors import UnavailableError
+from hivemind_common.runtime import daemons
+from hivemind_common.secrets import SecretStr
+from hivemind_common.telemetry import Metrics
+from hivemind_common.testing.servers import Servers
+from hivemind_common.testing.statements import DeathError, Doom, doomed
+from hivemind_common.testing.waiting import until
+
+TABLE = WorkTable("work_test")
+KIND = "reply"
+MINUTE = timedelta(minutes=1)
+AT_ONCE = timedelta()
+SOON = timedelta(milliseconds=20)
+EFFECTS = "CREATE TABLE work_test.effect (key text NOT NULL)"  # no constraint: what happens twice is seen
+
+
+@pytest.fixture
+async def pool(servers: Servers, database: str, owner: Any) -> AsyncIterator[Database]:
+    await owner.execute(f"DROP SCHEMA IF EXISTS work_test CASCADE; CREATE SCHEMA work_test; {EFFECTS}; {TABLE.ddl}")
+    async with open_database(servers.dsn(OWNER, database), "test", size=8) as opened:
+        yield opened
+
+
+async def act(held: Held) -> None:
+    """What a handler does: its effect belongs to the transaction that completes the row."""
+    async with held.completing() as conn:
+        await conn.execute("INSERT INTO work_test.effect VALUES ($1)", held.work.key)
+
+
+def worker(pool: Database, handler: Any = act, *, metrics: WorkMetrics | None = None, **options: Any) -> Worker:
+    given: dict[str, Any] = {
+        "delays": (SOON, SOON),
+        "lease": MINUTE,
+        "deadline": MINUTE / 2,
+        "poll": SOON,
+        "random": random.Random(7).random,
+    }
+    return Worker(pool, TABLE, KIND, handler, metrics=metrics or WorkMetrics(Metrics("test")), **given | options)
+
+
+async def add(pool: Database, *keys: str) -> None:
+    async with pool.transaction() as conn:
+        for key in keys:
+            assert await TABLE.add(conn, KIND, key, {"text": key})
+
+
+async def claim(pool: Database, lease: timedelta = MINUTE) -> Work | None:
+    async with pool.connection() as conn:
+        taken = await TABLE.claim(conn, KIND, 1, lease)
+    return taken[0] if taken else None
+
+
+async def claimed(pool: Database, lease: timedelta = MINUTE) -> Work:
+    taken = await claim(pool, lease)
+    assert taken is not None
+    return taken
+
+
+async def effects(owner: Any) -> Sequence[str]:
+    return [row["key"] for row in await owner.fetch("SELECT key FROM work_test.effect ORDER BY key")]
+
+
+async def all_done(owner: Any) -> None:
+    async def is_done() -> bool:
+        return not await owner.fetchval("SELECT count(*) FROM work_test.work WHERE state <> 'done'")
+
+    await until(is_done, limit=20, what="the end of all work")
+
+
+async def finish(pool: Database, owner: Any) -> None:
+    """Another worker, which finds what is left once its leases have ended."""
+    await owner.execute("UPDATE work_test.work SET due_at = now() WHERE state = 'open'")
+    async with daemons(worker(pool).run()):
+        await all_done(owner)
+
+
+# Rows
+
+
+async def test_a_key_is_added_once_whatever_became_of_it(pool: Database) -> None:
+    async with pool.transaction() as conn:
+        assert await TABLE.add(conn, KIND, "a", {"text": "one"})
+        assert not await TABLE.add(conn, KIND, "a", {"text": "two"})
+        assert await TABLE.add(conn, "other", "a", {"text": "three"})
+    taken = await claimed(pool)
+    assert taken.payload == {"text": "one"}
+    async with pool.transaction() as conn:
+        await TABLE.complete(conn, taken)
+        assert not await TABLE.add(conn, KIND, "a", {"text": "four"})
+        await TABLE.forget(conn, timedelta(days=1))
+        assert not await TABLE.add(conn, KIND, "a", {"text": "five"})
+    async with pool.transaction() as conn:
+        await TABLE.forget(conn, timedelta(seconds=-1))
+        assert await TABLE.add(conn, KIND, "a", {"text": "six"})
+
+
+async def test_work_is_wanted_only_if_the_transaction_that_wants_it_is_committed(pool: Database) -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with pool.transaction() as conn:
+            await TABLE.add(conn, KIND, "a", {})
+            raise ZeroDivisionError
+    assert await claim(pool) is None
+
+
+async def test_a_lease_keeps_others_away_until_the_clock_of_the_database_ends_it(pool: Database, owner: Any) -> None:
+    await add(pool, "a")
+    first = await claimed(pool)
+    assert await claim(pool) is None
+
+    await owner.execute("UPDATE work_test.work SET due_at = now() - interval '1 second'")
+
+    second = await claimed(pool)
+    assert (second.attempt, second.claim) == (first.attempt + 1, first.claim + 1)
+
+
+async def test_whoever_lost_the_lease_changes_nothing_any_more(pool: Database, owner: Any) -> None:
+    await add(pool, "a")
+    late = await claimed(pool, AT_ONCE)
+    present = await claimed(pool)
+    async with pool.connection() as conn:
+        for refused in (
+            TABLE.complete(conn, late),
+            TABLE.renew(conn, late, MINUTE),
+            TABLE.retry(conn, late, AT_ONCE, "late"),
+            TABLE.bury(conn, late, "late"),
+            TABLE.release(conn, late),
+        ):
+            with pytest.raises(LostLeaseError):
+                await refused
+        await TABLE.renew(conn, present, MINUTE)
+        await TABLE.complete(conn, present)
+        with pytest.raises(LostLeaseError):
+            await TABLE.complete(conn, present)
+
+
+async def test_what_was_given_back_does_not_count_and_still_fences(pool: Database) -> None:
+    await add(pool, "a")
+    first = await claimed(pool)
+    async with pool.connection() as conn:
+        await TABLE.release(conn, first)
+    second = await claimed(pool)
+    assert second.attempt == first.attempt
+    async with pool.connection() as conn:
+        with pytest.raises(LostLeaseError):
+            await TABLE.complete(conn, first)
+
+
+async def test_a_dead_row_is_seen_with_its_reason_and_can_be_begun_anew(pool: Database) -> None:
+    await add(pool, "a")
+    async with pool.connection() as conn:
+        await TABLE.bury(conn, await claimed(pool), "not_found: no such channel")
+        (dead,) = await TABLE.read_dead(conn, KIND)
+        assert (dead.key, dead.attempts, dead.reason) == ("a", 1, "not_found: no such channel")
+        assert await TABLE.count(conn, KIND) == {"open": 0, "dead": 1}
+        assert await TABLE.revive(conn, KIND, "a")
+        assert not await TABLE.revive(conn, KIND, "a")
+    assert (await claimed(pool)).attempt == 1
+
+
+# Workers
+
+
+async def test_work_is_done_and_counted(pool: Database, owner: Any) -> None:
+    metrics = Metrics("test")
+    await add(pool, "a", "b")
+    async with daemons(worker(pool, metrics=WorkMetrics(metrics)).run()):
+        await all_done(owner)
+
+        async def is_counted() -> bool:
+            return metrics.registry.get_sample_value("hivemind_work_waiting", {"kind": KIND}) == 0
+
+        await until(is_counted, limit=5, what="the count")
+    assert await effects(owner) == ["a", "b"]
+    done = {"kind": KIND, "outcome": "done"}
+    assert metrics.registry.get_sample_value("hivemind_work_attempts_total", done) == 2
+
+
+async def test_a_hint_wakes_at_once_and_a_lost_one_is_made_up_for_by_the_poll(pool: Database, owner: Any) -> None:
+    asleep = worker(pool, poll=timedelta(hours=1))
+    async with daemons(asleep.run()):
+        await add(pool, "hinted")
+        asleep.hint()
+        await all_done(owner)
+    async with daemons(worker(pool).run()):
+        await add(pool, "unheard")
+        await all_done(owner)
+    assert await effects(owner) == ["hinted", "unheard"]
+
+
+async def test_a_handler_that_writes_nothing_is_done_when_it_returns(pool: Database, owner: Any) -> None:
+    async def quiet(_held: Held) -> None:
+        pass
+
+    await add(pool, "a")
+    async with daemons(worker(pool, quiet).run()):
+        await all_done(owner)
+
+
+async def test_what_fails_is_tried_again_after_its_delay_and_dies_with_its_last_reason(
+    pool: Database, owner: Any
+) -> None:
+    delays = (timedelta(milliseconds=30), timedelta(milliseconds=60))
+    tried: list[float] = []
+
+    async def fail(held: Held) -> None:
+        tried.append(asyncio.get_running_loop().time())
+        async with held.completing() as conn:
+            await conn.execute("INSERT INTO work_test.effect VALUES ('half')")
+            raise KeyError(f"attempt {len(tried)}")
+
+    await add(pool, "a")
+    async with daemons(worker(pool, fail, delays=delays).run()):
+        await until(lambda: dead(owner), limit=5, what="its death")
+    assert await owner.fetchval("SELECT reason FROM work_test.work") == "internal: KeyError"
+    assert len(tried) == 3
+    gaps = [after - before for before, after in itertools.pairwise(tried)]
+    assert [gap >= delay.total_seconds() for gap, delay in zip(gaps, delays, strict=True)] == [True, True]
+    assert await effects(owner) == []
+
+
+async def dead(owner: Any) -> bool:
+    return bool(await owner.fetchval("SELECT count(*) FROM work_test.work WHERE state = 'dead'"))
+
+
+async def test_a_refusal_that_no_patience_cures_is_final_and_one_that_may_pass_is_not(
+    pool: Database, owner: Any
+) -> None:
+    async def refuse(held: Held) -> None:
+        if held.work.key == "gone":
+            raise BotNotFoundError
+        if held.work.attempt == 1:
+            raise UnavailableError.of("bots")
+        await act(held)
+
+    await add(pool, "gone", "away")
+    async with daemons(worker(pool, refuse).run()):
+
+        async def is_judged() -> bool:
+            return bool(await effects(owner)) and await dead(owner)
+
+        await until(is_judged, limit=10, what="both ends")
+    async with pool.connection() as conn:
+        (given_up,) = await TABLE.read_dead(conn, KIND)
+    assert (given_up.key, given_up.attempts) == ("gone", 1)
+    assert given_up.reason.startswith("bot_not_found: ")
+
+
+async def test_a_row_that_kills_its_workers_is_given_up_too(pool: Database, owner: Any) -> None:
+    await add(pool, "a")
+    for _ in range(3):
+        await claimed(pool, AT_ONCE)  # and nothing is heard of it again
+    async with daemons(worker(pool).run()):
+        await until(lambda: dead(owner), limit=5, what="its death")
+    assert "workers died" in await owner.fetchval("SELECT reason FROM work_test.work")
+    assert await effects(owner) == []
+
+
+async def test_a_handler_ends_before_its_lease_does(pool: Database, owner: Any) -> None:
+    async def sleep(_held: Held) -> None:
+        await asyncio.Event().wait()
+
+    await add(pool, "a")
+    async with daemons(worker(pool, sleep, delays=(), deadline=SOON).run()):
+        await until(lambda: dead(owner), limit=5, what="its death")
+    assert await owner.fetchval("SELECT reason FROM work_test.work") == "deadline: it took too long"
+    with pytest.raises(ValueError, match="before the lease"):
+        worker(pool, deadline=MINUTE)
+
+
+async def test_a_long_act_renews_its_lease_and_deadline(pool: Database, owner: Any) -> None:
+    lease, deadline = timedelta(seconds=2), timedelta(seconds=1.8)
+
+    async def long(held: Held) -> None:
+        for _ in range(4):
+            await asyncio.sleep(0.6)
+            await held.renew()
+        await act(held)
+
+    await add(pool, "a")
+    async with daemons(worker(pool, long, lease=lease, deadline=deadline).run(), worker(pool, long).run()):
+        await all_done(owner)
+    assert await owner.fetchval("SELECT claims FROM work_test.work") == 1
+    assert await effects(owner) == ["a"]
+
+
+async def test_the_result_of_a_worker_that_comes_back_late_is_refused(pool: Database, owner: Any) -> None:
+    may_go_on = asyncio.Event()
+    begun = asyncio.Event()
+
+    async def frozen(held: Held) -> None:
+        begun.set()
+        await may_go_on.wait()
+        await act(held)
+
+    metrics = Metrics("test")
+    await add(pool, "a")
+    async with daemons(worker(pool, frozen, metrics=WorkMetrics(metrics)).run()):
+        await begun.wait()
+        await finish(pool, owner)
+        may_go_on.set()
+
+        async def is_refused() -> bool:
+            lost = {"kind": KIND, "outcome": "lost"}
+            return metrics.registry.get_sample_value("hivemind_work_attempts_total", lost) == 1
+
+        await until(is_refused, limit=5, what="the refusal")
+    assert await effects(owner) == ["a"]
+
+
+async def test_a_worker_that_is_stopped_gives_back_what_it_has_not_done(pool: Database, owner: Any) -> None:
+    begun = asyncio.Event()
+
+    async def endless(held: Held) -> None:
+        async with held.completing() as conn:
+            await conn.execute("INSERT INTO work_test.effect VALUES ($1)", held.work.key)
+            begun.set()
+            await asyncio.Event().wait()
+
+    await add(pool, "a")
+    async with daemons(worker(pool, endless).run()):
+        await begun.wait()
+    assert (await claimed(pool)).attempt == 1
+    assert await effects(owner) == []
+
+
+async def test_no_more_is_claimed_than_can_be_begun(pool: Database, owner: Any) -> None:
+    at_once, most, may_go_on = 0, 0, asyncio.Event()
+
+    async def slow(held: Held) -> None:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        await may_go_on.wait()
+        at_once -= 1
+        await act(held)
+
+    await add(pool, *(f"{number:02}" for number in range(10)))
+    async with daemons(worker(pool, slow, slots=3).run()):
+
+        async def is_full() -> bool:
+            return at_once == 3
+
+        await until(is_full, limit=5, what="three at once")
+        assert await owner.fetchval("SELECT count(*) FROM work_test.work WHERE claims > 0") == 3
+        may_go_on.set()
+        await all_done(owner)
+    assert most == 3
+
+
+async def test_a_thousand_rows_are_done_once_each_by_four_workers(pool: Database, owner: Any) -> None:
+    keys = [f"{number:04}" for number in range(1_000)]
+    await add(pool, *keys)
+    began = time.monotonic()
+    async with daemons(*(worker(pool).run() for _ in range(4))):
+        await all_done(owner)
+    assert time.monotonic() - began < 20
+    assert await effects(owner) == keys
+    assert await owner.fetchval("SELECT max(claims) FROM work_test.work") == 1
+
+
+async def test_two_workers_never_both_complete_a_row_however_short_its_lease(pool: Database, owner: Any) -> None:
+    """Leases that end at once: everybody claims everything, all the time, and each row still happens once."""
+    keys = [f"{number:03}" for number in range(100)]
+    await add(pool, *keys)
+    done = Counter[str]()
+
+    async def snatch() -> None:
+        while await owner_of_all():
+            async with pool.connection() as conn:
+                taken = await TABLE.claim(conn, KIND, 5, AT_ONCE)
+            for work in taken:
+                await asyncio.sleep(0)
+                with contextlib.suppress(LostLeaseError):
+                    async with pool.transaction() as conn:
+                        await TABLE.complete(conn, work)
+                        await conn.execute("INSERT INTO work_test.effect VALUES ($1)", work.key)
+                    done[work.key] += 1
+
+    async def owner_of_all() -> bool:
+        async with pool.connection() as conn:
+            return bool(await conn.fetchval("SELECT count(*) FROM work_test.work WHERE state = 'open'"))
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(6):
+            group.create_task(snatch())
+    assert done == dict.fromkeys(keys, 1)
+    assert await effects(owner) == keys
+    assert await owner.fetchval("SELECT max(claims) FROM work_test.work") > 1
+
+
+async def test_a_database_that_goes_away_is_waited_for(pool: Database, owner: Any) -> None:
+    async with daemons(worker(pool).run()):
+        await add(pool, "before")
+        await all_done(owner)
+        for _ in range(5):
+            await owner.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()"
+            )
+        await owner.execute("INSERT INTO work_test.work (kind, key, payload) VALUES ($1, 'after', '{}')", KIND)
+        await all_done(owner)
+    assert await effects(owner) == ["after", "before"]
+
+
+async def test_a_mistake_in_a_statement_ends_the_loop_instead_of_hiding(pool: Database, owner: Any) -> None:
+    await owner.execute("DROP TABLE work_test.work")
+    with pytest.raises(BaseExceptionGroup) as told:
+        async with daemons(worker(pool).run()):
+            await asyncio.Event().wait()
+    assert "UndefinedTableError" in repr(told.value)
+
+
+async def test_the_clock_of_the_host_decides_nothing(
+    pool: Database, owner: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = Path(str(work_module.__file__)).read_text(encoding="utf-8")
+    assert not [word for word in ("import time", "system_clock", ".now(", "utcnow") if word in source]
+    true_time = time.time
+    await add(pool, "a", "b")
+    first = await claimed(pool)
+    monkeypatch.setattr(time, "time", lambda: true_time() - 3600)
+    async with daemons(worker(pool).run()):
+        await until(lambda: one_done(owner), limit=5, what="the other row")
+    async with pool.connection() as conn:
+        await TABLE.complete(conn, first)
+    assert await owner.fetchval("SELECT max(claims) FROM work_test.work") == 1
+
+
+async def one_done(owner: Any) -> bool:
+    return bool(await effects(owner))
+
+
+# Death
+
+
+async def is_done(owner: Any) -> bool:
+    return bool(await owner.fetchval("SELECT state = 'done' FROM work_test.work"))
+
+
+async def run_to_its_end(servers: Servers, database: str, owner: Any, doom: Doom, *, cancelled: bool = False) -> None:
+    """A worker meets its doom, or does its work where that comes too late; then nothing is left of it."""
+    async with open_database(servers.dsn(OWNER, database), "victim", size=2) as own:
+        with doomed(doom) as start:
+            task = start(worker(own, poll=timedelta(hours=1)).run())
+            if cancelled:
+                doom.strike = task.cancel
+
+            async def is_settled() -> bool:
+                return task.done() or await is_done(owner)
+
+            await until(is_settled, limit=10, what="its end, or the work's")
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError, DeathError, BaseExceptionGroup):
+                await task
+
+
+@pytest.mark.parametrize("sent", [False, True], ids=["before", "after"])
+async def test_whatever_statement_a_worker_dies_at_the_work_is_done_once(
+    servers: Servers, database: str, pool: Database, owner: Any, sent: bool
+) -> None:
+    for number in range(100):
+        await owner.execute("TRUNCATE work_test.work, work_test.effect")
+        await add(pool, "a")
+        doom = Doom(number, sent)
+        await run_to_its_end(servers, database, owner, doom)
+        await finish(pool, owner)
+        assert await effects(owner) == ["a"]
+        if not doom.has_struck:
+            assert number > 5
+            return
+    raise AssertionError("it never came to an end")
+
+
+@pytest.mark.parametrize("sent", [False, True], ids=["before", "in flight"])
+async def test_whatever_statement_a_worker_is_stopped_at_its_row_is_done_or_free_at_once(
+    servers: Servers, database: str, pool: Database, owner: Any, sent: bool
+) -> None:
+    for number in range(100):
+        await owner.execute("TRUNCATE work_test.work, work_test.effect")
+        await add(pool, "a")
+        doom = Doom(number, sent, repeats=False)
+        await run_to_its_end(servers, database, owner, doom, cancelled=True)
+        if not await is_done(owner):
+            assert (await claimed(pool)).attempt == 1, number
+        await finish(pool, owner)
+        assert await effects(owner) == ["a"]
+        if not doom.has_struck:
+            assert number > 5
+            return
+    raise AssertionError("it never came to an end")
+
+
+def victim(number: int, url: str) -> None:
+    """Run a worker in this process and die, as by a power cut, while a statement of this number is on its way."""
+
+    async def main() -> None:
+        doom = Doom(number, sent=True, strike=lambda: os.kill(os.getpid(), signal.SIGKILL), repeats=False)
+        done = asyncio.Event()
+
+        async def handle(held: Held) -> None:
+            await act(held)
+            done.set()
+
+        async with open_database(SecretStr(url), "victim", size=2) as own:
+            with doomed(doom) as start:
+                task = start(worker(own, handle).run())
+                await done.wait()
+                task.cancel()
+                await asyncio.wait({task})
+
+    asyncio.run(main())
+
+
+async def test_a_worker_whose_process_is_killed_leaves_its_work_to_others(
+    servers: Servers, database: str, pool: Database, owner: Any
+) -> None:
+    url = servers.dsn(OWNER, database).get_secret_value()
+    for number in range(100):
+        await owner.execute("TRUNCATE work_test.work, work_test.effect")
+        await add(pool, "a")
+        command = [sys.executable, "-P", __file__, str(number), url]
+        ended = await asyncio.to_thread(subprocess.run, command, check=False, capture_output=True, text=True)
+        assert ended.returncode in {0, -signal.SIGKILL}, ended.stderr
+        await finish(pool, owner)
+        assert await effects(owner) == ["a"]
+        if ended.returncode == 0:
+            assert number > 5
+            return
+    raise AssertionError("it never came to an end")
+
+
+if __name__ == "__main__":
+    victim(int(sys.argv[1]), sys.argv[2])
