@@ -37,26 +37,44 @@ VALUES = {
 }
 
 
-def test_a_service_in_a_process_gets_the_same_settings_and_no_secret_in_its_environment(tmp_path: Path) -> None:
-    environment, _ = read_environment(VALUES)
+SERVERS = {"HIVEMIND_DATABASE_URL", "HIVEMIND_NATS_URL"}
+SECRETS_OF = {
+    "gateway": SERVERS | {"ADMIN_API_KEY", "HIVEMIND_METRICS_TOKEN"},
+    "auth": SERVERS,
+    "bots": SERVERS | {"HIVEMIND_LLM_API_KEY", "HIVEMIND_INTEGRATION_ENCRYPTION_KEY"},
+    "knowledge": SERVERS,
+    "chatalot-bridge": SERVERS | {"HIVEMIND_INTEGRATION_ENCRYPTION_KEY"},
+}
+
+
+@pytest.mark.parametrize("service", SECRETS_OF)
+def test_a_service_in_a_process_gets_the_same_settings_its_own_secrets_and_none_in_its_environment(
+    tmp_path: Path, service: str
+) -> None:
+    environment, _ = read_environment(VALUES | {"DB_PASSWORD": SECRET})
 
     def keep(variable: str, secret: SecretStr) -> Path:
         path = tmp_path / variable
         path.write_text(secret.get_secret_value())
         return path
 
-    told = to_variables(environment, keep)
+    told = to_variables(service, environment, keep)
     again, warnings = read_environment(told)
-    assert again == environment
-    assert again.model_fields_set == environment.model_fields_set
+    its_own = {
+        name: value for name, value in VALUES.items() if name in SECRETS_OF[service] or name not in SECRET_VARIABLES
+    }
+    expected, _ = read_environment(its_own)
+    assert again == expected
+    assert again.model_fields_set == expected.model_fields_set
     assert not warnings
     assert not told.keys() & SECRET_VARIABLES
     assert SECRET not in " ".join(told.values())
+    assert {path.name for path in tmp_path.iterdir()} == SECRETS_OF[service]
 
 
 def test_what_is_not_set_stays_unset(tmp_path: Path) -> None:
     environment, _ = read_environment({})
-    assert to_variables(environment, lambda *_: tmp_path) == {}
+    assert to_variables("gateway", environment, lambda *_: tmp_path) == {}
     assert environment.provider == "quote"
 
 
@@ -64,9 +82,9 @@ def test_a_setup_token_that_is_gone_is_not_asked_for(tmp_path: Path) -> None:
     file = tmp_path / "setup-token"
     file.write_text(SECRET)
     environment, _ = read_environment({"HIVEMIND_SETUP_TOKEN_FILE": str(file)})
-    assert to_variables(environment, lambda *_: tmp_path) == {"HIVEMIND_SETUP_TOKEN_FILE": str(file)}
+    assert to_variables("gateway", environment, lambda *_: tmp_path) == {"HIVEMIND_SETUP_TOKEN_FILE": str(file)}
     file.unlink()
-    assert to_variables(environment, lambda *_: tmp_path) == {}
+    assert to_variables("gateway", environment, lambda *_: tmp_path) == {}
 
 
 def test_a_process_inherits_nothing_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:

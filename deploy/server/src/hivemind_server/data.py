@@ -16,6 +16,9 @@ from hivemind_common.secrets import SecretStr, new_token
 from hivemind_server.console import RefusalError
 
 SYSTEM_FOLDER = Path("/var/lib/hivemind")
+_OURS = ("lock", "postgres/cluster")
+"""One of these lies in every folder that was ever used: the first thing that is made, and what a restored copy must have."""
+
 _ELSEWHERE = "choose another folder: --data-dir /path/to/folder"
 
 
@@ -146,6 +149,13 @@ class DataFolder:
                 f"the data folder {self.path} belongs to another account (uid {owner})",
                 f"start it as that account, or {_ELSEWHERE}",
             )
+        if not any((self.path / name).exists() for name in _OURS):
+            found = next((each.name for each in self.path.iterdir() if each.name != "lost+found"), None)
+            if found is not None:
+                raise RefusalError(
+                    f"{self.path} is no data folder of Hivemind, and not empty: there is {found} in it",
+                    f"choose an empty folder, or one that does not exist: --data-dir {self.path / 'hivemind-data'}",
+                )
         if not can_reach(self.account, self.path):
             for folder in missing:
                 folder.rmdir()

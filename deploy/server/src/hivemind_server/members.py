@@ -164,7 +164,7 @@ class ProcessMember:
                 [*self._command, "--ready-fd", str(ready_out)],
                 # Killed with us, not asked to leave: the next start may follow at once, and needs the ports.
                 death_signal=signal.SIGKILL,
-                environment=without_ours() | to_variables(self.environment, self._keep),
+                environment=without_ours() | to_variables(self.service.name, self.environment, self._keep),
                 output=output_out,
                 pass_fds=[ready_out],
             )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import socket
 import webbrowser
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from hivemind_common.clock import rfc3339, system_clock
 from hivemind_common.embedded.account import AccountError, embedded_account
 from hivemind_common.environment import SECRET_VARIABLES, Environment, HostPort, read_environment
 from hivemind_common.runtime import Service
-from hivemind_common.telemetry import configure_logging
+from hivemind_common.telemetry import configure_logging, get_logger
 from hivemind_common.version import VERSION
 from hivemind_server.console import Exit, RefusalError, refuse, say, warn
 from hivemind_server.data import DataFolder, default_folder
@@ -29,6 +30,7 @@ from hivemind_server.interrupts import Interrupts, StopAskedError
 from hivemind_server.logs import LogFiles
 
 DEFAULT_URL = "http://127.0.0.1:8585"
+_DISK_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 _NOT_FOR_UP = ("HIVEMIND_DATABASE_URL", "HIVEMIND_NATS_URL", "HIVEMIND_OPS_BIND")
 
 
@@ -57,8 +59,25 @@ def run_up(options: Options, services: Sequence[Service], environ: Mapping[str, 
         check_port(environment.bind)
         logs = LogFiles(data.logs, to_stderr=options.logs_to_stderr)
         configure_logging(environment.log_level, logs.write)
-        with contextlib.closing(logs), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        with (
+            contextlib.closing(logs),
+            _naming_the_folder(data),
+            asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+        ):
             return runner.run(_run(options, services, data, environment, logs))
+
+
+@contextlib.contextmanager
+def _naming_the_folder(data: DataFolder) -> Iterator[None]:
+    """What a disk refuses at the start, a secret or the configuration of a server, is refused like the folder itself."""
+    try:
+        yield
+    except OSError as fault:
+        if fault.errno not in _DISK_FAULTS:
+            raise
+        raise RefusalError(
+            f"the data folder {data.path} cannot be used: {os.strerror(fault.errno)}", "make room, and start it again"
+        ) from None
 
 
 def settings(options: Options, environ: Mapping[str, str]) -> Environment:
@@ -110,6 +129,13 @@ async def _run(
         if ready_at is not None:
             data.write_run(describe(fleet, started_at, ready_at))
 
+    def publish_change() -> None:
+        try:
+            publish()
+        except OSError as fault:
+            # What has changed is told late; a full disk is no reason to end what still runs.
+            get_logger().error("up.run_file_failed", reason=str(fault.strerror))
+
     fleet = Fleet(
         services,
         data,
@@ -117,7 +143,7 @@ async def _run(
         processes=options.processes,
         sink=logs.write,
         told=lambda text: say(f"{text} …"),
-        changed=publish,
+        changed=publish_change,
     )
     try:
         async with AsyncExitStack() as stack:

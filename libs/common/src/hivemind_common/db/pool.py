@@ -37,7 +37,7 @@ _GONE = (
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
+    asyncpg.InsufficientResourcesError,  # a full disk, no memory, no connection left: it answers, and cannot
     asyncpg.ConnectionDoesNotExistError,
 )
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import ctypes
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -104,8 +105,8 @@ def spawn(
 
     It has a process group of its own, so that Ctrl-C in a terminal reaches us alone and we end it in order.
     """
-    return Child(
-        subprocess.Popen(  # noqa: S603 - the commands are ours
+    with _naming_the_program(command):
+        process = subprocess.Popen(  # noqa: S603 - the commands are ours
             [os.fspath(part) for part in command],
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -119,9 +120,8 @@ def spawn(
             user=account.uid if account else None,
             group=account.gid if account else None,
             extra_groups=[account.gid] if account else None,
-        ),
-        asyncio.get_running_loop(),
-    )
+        )
+    return Child(process, asyncio.get_running_loop())
 
 
 async def run(
@@ -129,20 +129,21 @@ async def run(
 ) -> str:
     """Run a program to its end under `account` and return what it wrote; raises `EmbeddedError` when it fails."""
     # It dies with us like any other child: an initdb that goes on alone would meet the one of the next start.
-    process = subprocess.Popen(  # noqa: ASYNC220, S603 - started at once, waited for in a thread; the commands are ours
-        [os.fspath(part) for part in command],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env=plain_environment(),
-        cwd="/",
-        umask=0o077,
-        process_group=0,
-        preexec_fn=_dying_with(os.getpid(), signal.SIGKILL),  # noqa: PLW1509 - as above
-        user=account.uid if account else None,
-        group=account.gid if account else None,
-        extra_groups=[account.gid] if account else None,
-    )
+    with _naming_the_program(command):
+        process = subprocess.Popen(  # noqa: ASYNC220, S603 - started at once, waited for in a thread; the commands are ours
+            [os.fspath(part) for part in command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=plain_environment(),
+            cwd="/",
+            umask=0o077,
+            process_group=0,
+            preexec_fn=_dying_with(os.getpid(), signal.SIGKILL),  # noqa: PLW1509 - as above
+            user=account.uid if account else None,
+            group=account.gid if account else None,
+            extra_groups=[account.gid] if account else None,
+        )
     name = Path(command[0]).name
 
     def finish() -> bytes:
@@ -160,8 +161,22 @@ async def run(
         raise
     text = output.decode(errors="replace").strip()
     if process.returncode != 0:
-        raise EmbeddedError(f"{name} failed: {last_line(text) or f'exit code {process.returncode}'}")
+        raise EmbeddedError(f"{name} failed: {_complaint(text) or f'exit code {process.returncode}'}")
     return text
+
+
+@contextlib.contextmanager
+def _naming_the_program(command: Sequence[str | Path]) -> Iterator[None]:
+    try:
+        yield
+    except OSError as fault:
+        raise EmbeddedError(f"{command[0]} cannot be run: {fault.strerror or fault}") from None
+
+
+def _complaint(text: str) -> str:
+    """Return the line that says what went wrong; programs like to tell afterwards how they cleaned up."""
+    found = re.search(r"^.*(?:FATAL|PANIC|ERROR|error): .*$", text, re.MULTILINE)
+    return found[0].strip() if found else last_line(text)
 
 
 def last_line(text: str) -> str:
