@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -69,24 +70,25 @@ class Instance:
         return dict(body)
 
 
+@asynccontextmanager
+async def running_on(servers: Servers, database: str, **variables: str) -> AsyncIterator[Instance]:
+    """Run an instance on these servers, with variables of its own."""
+    async with AsyncExitStack() as stack:
+        running = {}
+        for service in SERVICES:
+            environment: Environment = servers.environment(service, database, **variables)
+            running[service.name] = await stack.enter_async_context(service.open(environment))
+        http = await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()))
+        yield Instance(f"http://127.0.0.1:{running['gateway'].http_port}", http, running)
+
+
 Start = Callable[..., AbstractAsyncContextManager[Instance]]
 
 
 @pytest.fixture
 def start(servers: Servers, database: str) -> Start:
     """Return what starts an instance with variables of its own."""
-
-    @asynccontextmanager
-    async def run(**variables: str) -> AsyncIterator[Instance]:
-        async with AsyncExitStack() as stack:
-            running = {}
-            for service in SERVICES:
-                environment: Environment = servers.environment(service, database, **variables)
-                running[service.name] = await stack.enter_async_context(service.open(environment))
-            http = await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()))
-            yield Instance(f"http://127.0.0.1:{running['gateway'].http_port}", http, running)
-
-    return run
+    return partial(running_on, servers, database)
 
 
 @pytest_asyncio.fixture
