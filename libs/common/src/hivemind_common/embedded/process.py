@@ -174,9 +174,9 @@ def _naming_the_program(command: Sequence[str | Path]) -> Iterator[None]:
 
 
 def _complaint(text: str) -> str:
-    """Return the line that says what went wrong; programs like to tell afterwards how they cleaned up."""
-    found = re.search(r"^.*(?:FATAL|PANIC|ERROR|error): .*$", text, re.MULTILINE)
-    return found[0].strip() if found else last_line(text)
+    """Return what went wrong; programs like to tell afterwards how they cleaned up."""
+    found = re.search(r"(?:FATAL|PANIC|ERROR|error): +(.+)$", text, re.MULTILINE)
+    return found[1].strip() if found else last_line(text)
 
 
 def last_line(text: str) -> str:

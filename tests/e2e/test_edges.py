@@ -1,0 +1,342 @@
+"""`hivemind up` where a machine is not as one wishes: it ends well, or with one line that says what to do."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from hivemind_common.embedded.account import embedded_account
+from hivemind_common.testing.processes import alive, command_line
+from hivemind_common.testing.waiting import until, wait_until
+from hivemind_server.settings import without_ours
+from tests.conftest import Instance
+from tests.running import COMMAND, START_LIMIT, up
+
+pytestmark = pytest.mark.processes
+
+NORMAL_AGAIN_WITHIN = 30
+
+Mount = Callable[[str], Path]
+
+
+def run(*arguments: str, command: Sequence[str] = COMMAND, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*command, *arguments],
+        env=without_ours() | variables,
+        capture_output=True,
+        text=True,
+        timeout=START_LIMIT,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def refused(folder: Path, *texts: str, command: Sequence[str] = COMMAND, port: int = 0, **variables: str) -> None:
+    """It cannot start: exit code 3, one line, perhaps one with the cure, and nothing is left of it."""
+    done = run("up", "--data-dir", str(folder), "--port", str(port), command=command, **variables)
+    assert_one_line(done, *texts)
+    assert left_running(folder) == []
+    assert not (folder / "run.json").exists()
+
+
+def assert_one_line(done: subprocess.CompletedProcess[str], *texts: str) -> None:
+    lines = done.stderr.splitlines()
+    assert done.returncode == 3, done.stderr
+    assert [line.split(": ")[0] for line in lines] in (["error"], ["error", "hint"]), done.stderr
+    for text in texts:
+        assert text in done.stderr
+
+
+def left_running(folder: Path) -> list[bytes]:
+    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    found = [command_line(pid) for pid in pids if pid != os.getpid() and alive(pid)]
+    return [line for line in found if os.fsencode(f"{folder}/") in line]
+
+
+@pytest.fixture
+def mount(open_folder: Path) -> Iterator[Mount]:
+    """Make a small disk, or change one: `mount("size=8m")`."""
+    if os.geteuid() != 0 or shutil.which("mount") is None:
+        pytest.skip("only root may mount a small disk")
+    folder = open_folder / "disk"
+    folder.mkdir(mode=0o711, exist_ok=True)
+
+    def make(options: str) -> Path:
+        options = f"{options},mode=711"
+        again = ["-o", f"remount,{options}"] if folder.is_mount() else ["-t", "tmpfs", "-o", options, "tmpfs"]
+        done = subprocess.run(["mount", *again, str(folder)], check=False, capture_output=True, text=True)
+        if done.returncode != 0:
+            pytest.skip(f"no disk may be mounted here: {done.stderr.strip()}")
+        return folder
+
+    yield make
+    if folder.is_mount():
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.fixture(scope="module")
+def used(open_folder: Path) -> Path:
+    """A folder in which Hivemind has run."""
+    folder = open_folder / "used"
+    with up(folder):
+        pass
+    return folder
+
+
+# The folder
+
+
+def test_of_several_starts_at_once_on_one_folder_exactly_one_wins(open_folder: Path) -> None:
+    folder = open_folder / "one"
+    command = [*COMMAND, "up", "--data-dir", str(folder), "--port", "0"]
+    starts = [
+        subprocess.Popen(
+            command, env=without_ours(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL
+        )
+        for _ in range(3)
+    ]
+    try:
+        wait_until((folder / "run.json").exists, limit=START_LIMIT, what="the one that wins")
+        wait_until(lambda: sum(each.poll() is not None for each in starts) == 2, limit=10, what="the end of the others")
+        (winner,) = [each for each in starts if each.poll() is None]
+        for each in starts:
+            if each is not winner:
+                told = each.communicate()[1].decode()
+                assert each.returncode == 3
+                assert f"in use by process {winner.pid}" in told
+                assert len(told.splitlines()) == 2
+        winner.send_signal(signal.SIGTERM)
+        winner.communicate(timeout=START_LIMIT)
+        assert winner.returncode == 0
+    finally:
+        for each in starts:
+            each.kill()
+            each.communicate()
+    assert left_running(folder) == []
+
+
+def test_a_folder_that_belongs_to_something_else_is_refused_and_stays_as_it_was(open_folder: Path) -> None:
+    folder = open_folder / "project"
+    folder.mkdir(mode=0o711)
+    (folder / "notes.txt").write_text("mine")
+
+    refused(folder, "not empty", "notes.txt", f"--data-dir {folder}/hivemind-data")
+
+    assert [entry.name for entry in folder.iterdir()] == ["notes.txt"]
+
+
+def test_a_path_of_200_bytes_with_blanks_and_umlauts_will_do(open_folder: Path) -> None:
+    parent = open_folder / "Büro Äpfel & Söhne"
+    parent.mkdir(mode=0o711)
+    folder = parent / ("ü" * ((200 - len(os.fsencode(parent)) - 1) // 2))
+    assert 198 <= len(os.fsencode(folder)) <= 200
+    with up(folder) as running:
+        assert running.sql("SELECT count(*) FROM bots.bot") == [["0"]]
+    assert left_running(folder) == []
+
+
+def test_what_a_killed_run_left_behind_is_no_obstacle_and_whoever_has_its_numbers_now_is_left_alone(used: Path) -> None:
+    with subprocess.Popen(["sleep", "600"]) as bystander:
+        try:
+            (used / "lock").write_text(f"{bystander.pid}\n")
+            (used / "run.json").write_text('{"schema": 1, "pid": 1')
+            (used / "run.json.new").write_text("")
+            (used / "postgres" / "cluster" / "postmaster.pid").write_text(f"{bystander.pid}\n")
+            with up(used) as running:
+                assert running.told["pid"] == running.process.pid
+            assert bystander.poll() is None
+        finally:
+            bystander.kill()
+
+
+def test_a_cluster_of_another_major_version_is_refused_with_the_cure(open_folder: Path) -> None:
+    folder = open_folder / "older"
+    cluster = folder / "postgres" / "cluster"
+    cluster.mkdir(parents=True)
+    for path in (folder, folder / "postgres"):
+        path.chmod(0o711)
+    version = cluster / "PG_VERSION"
+    version.write_text("17\n")
+    account = embedded_account()
+    if account is not None:
+        os.chown(version, account.uid, account.gid)
+
+    refused(folder, "was made by Postgres 17, and this one is 18", "HIVEMIND_POSTGRES_BIN=/usr/lib/postgresql/17/bin")
+
+
+# The disk
+
+
+def test_a_folder_on_a_read_only_disk_is_refused(mount: Mount) -> None:
+    refused(mount("ro,size=1m"), "cannot be used: Read-only file system", "--data-dir")
+
+
+def test_a_disk_that_is_full_at_the_first_start_is_named_and_room_is_all_that_is_needed(mount: Mount) -> None:
+    for size in ("4k", "8m", "30m"):
+        refused(mount(f"size={size}"), "No space left on device")
+    with up(mount("size=200m")) as running:
+        assert running.sql("SELECT 1") == [["1"]]
+
+
+async def test_a_disk_that_fills_up_is_named_to_whoever_writes_and_all_is_well_once_there_is_room(mount: Mount) -> None:
+    folder = mount("size=120m")
+    with up(folder) as running:
+        async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http:
+            instance = Instance(running.url, http, {})
+            await instance.register()
+            await instance.mint("support")
+            await instance.teach("support", "Refunds", "Refunds take ten days.")
+            ballast = folder / "ballast"
+            kept = ["Refunds"]
+
+            async def teach(number: int) -> tuple[int, Any]:
+                draft = {"title": f"No. {number}", "body": os.urandom(4_000).hex()}
+                status, answer, _ = await instance.call("POST", "/api/v1/bots/support/knowledge", json=draft)
+                if status == 201:
+                    kept.append(draft["title"])
+                return status, answer
+
+            refusal = None
+            for number in range(5_000):
+                fill(ballast)
+                status, answer = await teach(number)
+                if status != 201:
+                    refusal = status, answer["code"], answer["service"]
+                    break
+            assert refusal == (503, "unavailable", "db")
+            assert running.process.poll() is None
+
+            ballast.unlink()
+
+            async def is_well() -> bool:
+                _, report, _ = await instance.call("GET", "/api/v1/health", key="")
+                return bool(report["status"] == "ok") and (await teach(9_999))[0] in {201, 409}
+
+            await until(is_well, limit=NORMAL_AGAIN_WITHIN, what="all is well")
+            rows = running.sql("SELECT title FROM knowledge.snippet")
+            assert {title for (title,) in rows} >= set(kept)
+            assert running.process.poll() is None
+
+
+def fill(ballast: Path) -> None:
+    """Take what room is left on the disk."""
+    with contextlib.suppress(OSError), ballast.open("ab", buffering=0) as file:
+        while file.write(b"\0" * 4096) == 4096:
+            pass
+
+
+# Programs and ports
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "reason"),
+    [
+        ("#!/bin/sh\nexit 1\n", 0o644, "may not"),
+        ("no program\n", 0o755, "cannot be run: Exec format error"),
+        ("#!/nonexistent/interpreter\n", 0o755, "cannot be run: No such file or directory"),
+    ],
+    ids=["not executable", "no program", "no interpreter"],
+)
+def test_a_postgres_that_cannot_be_run_is_named(open_folder: Path, text: str, mode: int, reason: str) -> None:
+    binaries = open_folder / f"bin-{mode:o}-{len(text)}"
+    binaries.mkdir(mode=0o755)
+    for name in ("postgres", "initdb"):
+        program(binaries / name, text, mode)
+    refused(open_folder / "data", str(binaries), reason, HIVEMIND_POSTGRES_BIN=str(binaries))
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "reason"),
+    [("no program\n", 0o644, "Permission denied"), ("no program\n", 0o755, "cannot be run: Exec format error")],
+    ids=["not executable", "no program"],
+)
+def test_a_nats_server_that_cannot_be_run_is_named(open_folder: Path, text: str, mode: int, reason: str) -> None:
+    binary = open_folder / f"nats-{mode:o}"
+    program(binary, text, mode)
+    refused(open_folder / "data", "nats", HIVEMIND_NATS_SERVER=str(binary))
+
+
+def program(path: Path, text: str, mode: int) -> None:
+    path.write_text(text)
+    path.chmod(mode)
+
+
+DRIVEN = """
+import sys
+from pathlib import Path
+{change}
+from hivemind_server.cli import main
+sys.exit(main())
+"""
+
+
+def driven(change: str) -> Sequence[str]:
+    """The command with one thing changed: what a test cannot do to a machine."""
+    return (sys.executable, "-P", "-c", DRIVEN.format(change=change))
+
+
+def test_a_port_that_is_taken_after_it_was_looked_at_is_named(open_folder: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        unaware = "from hivemind_server import up\nup.check_port = lambda bind: None"
+        refused(open_folder / "late", str(port), command=driven(unaware), port=port)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (
+            "from hivemind_common.embedded import postgres as part\npart.wheel_postgres = lambda: Path('/gone/bin')",
+            "/gone/bin",
+        ),
+        (
+            "from hivemind_common.embedded import nats as part\npart.wheel_nats = lambda: Path('/gone/nats')",
+            "/gone/nats",
+        ),
+    ],
+    ids=["postgres", "nats"],
+)
+def test_a_wheel_whose_program_is_gone_is_named(open_folder: Path, change: str, text: str) -> None:
+    refused(open_folder / "data", text, command=driven(change))
+
+
+# The database
+
+
+def test_an_edited_migration_is_refused_in_one_line(open_folder: Path) -> None:
+    folder = open_folder / "edited"
+    with up(folder) as running:
+        running.sql("UPDATE meta.migration SET checksum = '' WHERE owner = 'bots' AND number = 1")
+    refused(folder, "the migration bots/0001", "was edited", "hint: restore the file")
+
+
+def test_migrating_by_hand_ends_with_0_or_one_line(used: Path) -> None:
+    with up(used):
+        url = (used / "secrets" / "ops_dsn").read_text().strip()
+        for phase in ((), ("--pre",), ("--post",)):
+            done = run("migrate", *phase, HIVEMIND_DATABASE_URL=url)
+            assert (done.returncode, done.stderr) == (0, "")
+            assert done.stdout.startswith("The database is at schema ")
+        password = url.split(":")[2].split("@")[0]
+        wrong = run("migrate", HIVEMIND_DATABASE_URL=url.replace(password, "wrong"))
+        assert_one_line(wrong, "password authentication failed")
+        assert password not in wrong.stderr
+        bots = url.replace("//hivemind:", "//hivemind_bots:").replace(
+            password, (used / "secrets" / "hivemind_bots").read_text().strip()
+        )
+        assert_one_line(run("migrate", HIVEMIND_DATABASE_URL=bots), "hint: log in as the role hivemind")
+        assert run("migrate", "--pre", "--post").returncode == 2
+    assert_one_line(run("migrate", HIVEMIND_DATABASE_URL=url), "HIVEMIND_DATABASE_URL: the database does not answer")
