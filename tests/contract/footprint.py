@@ -5,21 +5,29 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 
-def resident_bytes() -> int:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
+@dataclass(frozen=True)
+class Footprint:
+    """What there is just now."""
+
+    tasks: int
+    blocks: int
+    """Objects that Python's allocator holds."""
+    resident_bytes: int
 
 
-async def tasks_now() -> int:
-    """Count the tasks when those that are just ending have ended."""
+async def footprint() -> Footprint:
+    """Measure, when what is just ending has ended."""
     await asyncio.sleep(0)
     gc.collect()
-    return len(asyncio.all_tasks())
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return Footprint(len(asyncio.all_tasks()), sys.getallocatedblocks(), pages * os.sysconf("SC_PAGE_SIZE"))
 
 
 async def tasks_are_back(before: int) -> bool:
     """Whether there are no more tasks than there were."""
-    return await tasks_now() <= before
+    return (await footprint()).tasks <= before

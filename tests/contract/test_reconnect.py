@@ -22,7 +22,7 @@ from hivemind_common.testing.plugin import PASSWORD
 from hivemind_common.testing.servers import Servers
 from hivemind_common.testing.waiting import until
 from tests.conftest import SERVICES, Instance, running_on
-from tests.contract.footprint import resident_bytes, tasks_are_back, tasks_now
+from tests.contract.footprint import footprint, tasks_are_back
 
 FULL: Final = bool(os.environ.get("HIVEMIND_FULL"))
 AWAY_SECONDS: Final = 180 if FULL else 6
@@ -135,12 +135,14 @@ async def _has_grown(added: set[str], before: int) -> bool:
 
 async def test_reconnects_leave_tasks_and_memory_as_before(taught: Instance, nats: EmbeddedNats) -> None:
     await break_bus(taught, nats, 5)
-    tasks, memory = await tasks_now(), resident_bytes()
+    before = await footprint()
 
     await break_bus(taught, nats, RECONNECTS)
 
-    await until(lambda: tasks_are_back(tasks), limit=20, what=f"at most {tasks} tasks")
-    assert resident_bytes() - memory < SLACK + RECONNECTS * BYTES_EACH
+    await until(lambda: tasks_are_back(before.tasks), limit=20, what=f"at most {before.tasks} tasks")
+    after = await footprint()
+    assert after.blocks - before.blocks < RECONNECTS * 20
+    assert after.resident_bytes - before.resident_bytes < SLACK + RECONNECTS * BYTES_EACH
 
 
 async def break_bus(instance: Instance, nats: EmbeddedNats, count: int) -> None:

@@ -21,6 +21,9 @@ from hivemind_gateway.peers import client_of
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
+CLIENT_LEFT: Final = 499
+"""What is counted, as nginx does, where the client left before there was an answer."""
+
 REQUEST: Final = web.RequestKey("request_id", str)
 
 log = get_logger()
@@ -47,7 +50,7 @@ class Edge:
         request_id = given if _REQUEST_ID.fullmatch(given) else str(new_id())
         token = REQUEST_ID.set(request_id)
         request[REQUEST] = request_id
-        status = 499  # the caller left before there was an answer, as nginx counts it
+        status = CLIENT_LEFT
         try:
             response = await self._answer(request, handler, request_id)
             status = response.status
@@ -75,7 +78,7 @@ class Edge:
                 return problems.response(problems.PayloadTooLargeError("the body is too large"), request_id)
             return problems.response(problems.BadRequestError("the request cannot be read"), request_id)
         except ConnectionResetError:
-            raise
+            return web.Response(status=CLIENT_LEFT)  # reaches nobody, and is counted
         except Exception as fault:
             log.error("http.bug", exc_info=fault)
             return problems.problem_response(problems.bug_document(request_id))
