@@ -229,6 +229,39 @@ async def test_a_disk_that_fills_up_is_named_to_whoever_writes_and_all_is_well_o
             assert running.process.poll() is None
 
 
+async def test_a_log_of_the_database_that_finds_no_room_is_waited_for_however_long_it_takes(mount: Mount) -> None:
+    folder = mount("size=100m")
+    with up(folder, "--logs") as running:
+        async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http:
+            instance = Instance(running.url, http, {})
+            await instance.register()
+            await instance.mint("support")
+            ballast = folder / "ballast"
+            fill(ballast)
+            flood = "SELECT count(pg_logical_emit_message(true, 'x', repeat('y', 1000000))) FROM generate_series(1, 30)"
+            run("sql", "--data-dir", str(folder), "-c", flood)
+
+            # Five deaths within a minute end an instance; these are no such deaths.
+            async def has_tried_often() -> bool:
+                fill(ballast)
+                return running.console.read_text().count("fleet.restart_failed") > 7
+
+            await until(has_tried_often, limit=60, what="many tries")
+            assert running.process.poll() is None
+            assert running.console.read_text().count("The disk is full: postgres starts again") == 1
+            status, answer, _ = await instance.call("GET", "/api/v1/bots/support")
+            assert (status, answer["code"], answer["service"]) == (503, "unavailable", "db")
+
+            ballast.unlink()
+
+            async def is_well() -> bool:
+                _, report, _ = await instance.call("GET", "/api/v1/health", key="")
+                return bool(report["status"] == "ok")
+
+            await until(is_well, limit=NORMAL_AGAIN_WITHIN, what="all is well")
+            await instance.call("GET", "/api/v1/bots/support", expect=200)
+
+
 def fill(ballast: Path) -> None:
     """Take what room is left on the disk."""
     with contextlib.suppress(OSError), ballast.open("ab", buffering=0) as file:

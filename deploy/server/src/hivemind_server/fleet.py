@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import socket
 import sys
 from collections import deque
@@ -21,7 +22,7 @@ import asyncpg
 from hivemind_common.bus.permissions import all_permissions
 from hivemind_common.embedded.nats import EmbeddedNats, NatsUser
 from hivemind_common.embedded.postgres import OWNER, EmbeddedPostgres
-from hivemind_common.embedded.process import EmbeddedError
+from hivemind_common.embedded.process import EmbeddedError, NoRoomError
 from hivemind_common.environment import ConfigurationError, Environment, HostPort
 from hivemind_common.runtime import Service
 from hivemind_common.schema.runner import migrate
@@ -226,6 +227,7 @@ class Fleet:
         """Start `name` again whenever it dies; tell of it when that is no use."""
         loop = asyncio.get_running_loop()
         deaths: deque[float] = deque(maxlen=_DEATHS)
+        waits_for_room = False
         while True:
             failed = await ended()
             deaths.append(loop.time())
@@ -234,16 +236,25 @@ class Fleet:
             if failed is not None:
                 self._fail(FleetError(name, failed))
                 return
-            self._told(f"{name} died and is started again")
+            if not waits_for_room:
+                self._told(f"{name} died and is started again")
             get_logger().warning("fleet.restart", part=name)
             recent = sum(1 for death in deaths if deaths[-1] - death < _WITHIN.total_seconds())
             await asyncio.sleep(_PAUSES[min(recent, len(_PAUSES)) - 1])
             try:
                 await start()
                 self._changed()
-            except (EmbeddedError, ConfigurationError, FleetError) as fault:
+                waits_for_room = False
+            except (EmbeddedError, ConfigurationError, FleetError, OSError) as fault:
                 # Its end is told at once, as one more death.
                 get_logger().error("fleet.restart_failed", part=name, reason=str(fault))
+                if has_no_room(fault):
+                    if not waits_for_room:
+                        self._told(f"The disk is full: {name} starts again once there is room")
+                    # Somebody has to make room, however long that takes; so these deaths never become too many.
+                    waits_for_room = True
+                    while len(deaths) > _DEATHS - 2:
+                        deaths.popleft()
 
     def _fail(self, fault: FleetError) -> None:
         if self._failure is not None and not self._failure.done():
@@ -269,6 +280,13 @@ class Fleet:
                 if fault is not None:
                     get_logger().error("fleet.stop_failed", exc_info=fault)
             self._data.forget_settings()
+
+
+def has_no_room(fault: Exception) -> bool:
+    """Whether it is the disk that is full, and nothing is broken."""
+    if isinstance(fault, OSError):
+        return fault.errno in {errno.ENOSPC, errno.EDQUOT}
+    return isinstance(fault, NoRoomError)
 
 
 async def _all(*work: Awaitable[None]) -> None:

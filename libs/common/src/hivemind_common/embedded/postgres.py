@@ -22,6 +22,7 @@ from hivemind_common.embedded.binaries import copy_postgres, wheel_postgres
 from hivemind_common.embedded.process import (
     Child,
     EmbeddedError,
+    NoRoomError,
     end_leftovers,
     last_line,
     link_of,
@@ -42,6 +43,7 @@ _SHARED_MEMORY_LIMIT = timedelta(seconds=15)
 _PROGRAM_LIMIT = timedelta(seconds=120)
 _SOCKET_FOLDER_MAX = 107 - len("/.s.PGSQL.5432")
 _OLDEST_MAJOR = 15
+_ROOM_TO_START = 16 * 1024 * 1024  # a segment of the write-ahead log
 
 
 class EmbeddedPostgres:
@@ -234,8 +236,11 @@ class EmbeddedPostgres:
             # The last backends of a postmaster that was killed may need a moment to notice.
             if "shared memory" not in said or loop.time() > patience:
                 fatal = [line for line in said.splitlines() if "FATAL" in line or "PANIC" in line]
-                raise EmbeddedError(
-                    f"Postgres does not start: {last_line(chr(10).join(fatal) or said)}", f"see {self.log}"
+                # A full disk may have taken no word of it either.
+                has_no_room = "No space left" in said or shutil.disk_usage(self._cluster).free < _ROOM_TO_START
+                raise (NoRoomError if has_no_room else EmbeddedError)(
+                    f"Postgres does not start: {last_line(chr(10).join(fatal) or said) or 'no room on the disk'}",
+                    f"see {self.log}",
                 )
             await asyncio.sleep(0.2)
 

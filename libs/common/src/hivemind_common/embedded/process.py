@@ -36,6 +36,10 @@ class EmbeddedError(Exception):
         self.hint = hint
 
 
+class NoRoomError(EmbeddedError):
+    """There is no room left on the disk. Nothing is broken: with room it starts."""
+
+
 def plain_environment() -> dict[str, str]:
     """Return what a foreign program needs of our environment: no secret of ours, no setting meant for another."""
     return {name: os.environ[name] for name in _PASSED_ON if name in os.environ} | {"LC_ALL": "C", "TZ": "UTC"}
