@@ -275,3 +275,28 @@ def test_members_that_are_not_known_are_passed_over() -> None:
     line = b'{"v":1,"d":9,"r":"x","new":true,"p":{"kind":"anonymous","extra":1}}\n{}'
 
     assert unpack(line)[0].principal == ANONYMOUS
+
+
+async def test_a_replica_that_leaves_under_load_loses_no_question(servers: Servers, bus: Bus, server: Bus) -> None:
+    left = asyncio.Event()
+
+    async def take_a_moment(_call: Call, word: Word) -> Word:
+        await asyncio.sleep(0.005)
+        return word
+
+    async def keep_asking() -> int:
+        count = 0
+        while not left.is_set() or count < 20:
+            assert await ask(bus).ask(ECHO, Word(text=str(count))) == Word(text=str(count))
+            count += 1
+        return count
+
+    async with server.serving(ECHO, take_a_moment):
+        asking = asyncio.gather(*(keep_asking() for _ in range(32)))
+        for _ in range(3):
+            async with open_bus(servers.nats.url_for(ANYONE), "bots", Metrics("bots")) as leaving:
+                async with leaving.serving(ECHO, take_a_moment):
+                    while not leaving.server.running:
+                        await asyncio.sleep(0.01)
+        left.set()
+        assert min(await asking) >= 20

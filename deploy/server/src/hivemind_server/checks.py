@@ -47,7 +47,7 @@ def run_checks(*, expression: str | None, fast: bool, full: bool) -> Exit:
 
 def _steps(root: Path, scratch: str, expression: str | None, *, fast: bool) -> Iterator[Step]:
     python = (sys.executable, "-P", "-m")
-    places = [str(path.relative_to(root)) for path in _sources(root) + _tests(root)]
+    places = [str(path.relative_to(root)) for path in [*_sources(root), *_tests(root), root / "conftest.py"]]
     yield Step("ruff check", (*python, "ruff", "check", "."))
     yield Step("ruff format", (*python, "ruff", "format", "--check", "."))
     yield Step("mypy", (*python, "mypy", *places))
