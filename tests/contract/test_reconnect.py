@@ -9,6 +9,7 @@ import signal
 import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -111,7 +112,7 @@ async def test_a_bus_that_comes_and_goes_loses_nothing_that_was_promised(taught:
             os.kill(nats.pid, signal.SIGKILL)
             await nats.wait()
             await nats.start()
-            await until(lambda before=before: _has_grown(added, before), limit=BACK_WITHIN, what="an answer again")
+            await until(partial(_has_grown, added, before), limit=BACK_WITHIN, what="an answer again")
         over.set()
 
     async with asyncio.TaskGroup() as group:

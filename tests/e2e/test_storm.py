@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,6 +38,10 @@ class Chats:
     answered: dict[str, str] = field(default_factory=dict)
     """Message ids by text."""
     named: set[str] = field(default_factory=set)
+
+    async def have(self, count: int) -> bool:
+        """Whether so many were answered."""
+        return len(self.answered) >= count
 
     async def one(self, rig: Rig) -> None:
         """Ask once; a refusal has to name what is away."""
@@ -69,9 +74,9 @@ async def test_no_answer_is_lost_or_doubled_whatever_is_killed(open_folder: Path
             for turn, part in enumerate(PARTS * ROUNDS, start=1):
                 killed = rig.pid_of(part)
                 os.kill(killed, signal.SIGKILL)
-                await until(lambda part=part, killed=killed: _is_back(rig, part, killed), limit=BACK_WITHIN, what=part)
+                await until(partial(_is_back, rig, part, killed), limit=BACK_WITHIN, what=part)
                 enough = turn * CHATS // len(PARTS)
-                await until(lambda enough=enough: _is_true(len(chats.answered) >= enough), limit=60, what="more chats")
+                await until(partial(chats.have, enough), limit=60, what="more chats")
             over.set()
 
         async with asyncio.TaskGroup() as group:
@@ -90,10 +95,6 @@ async def test_no_answer_is_lost_or_doubled_whatever_is_killed(open_folder: Path
 
 async def _is_back(rig: Rig, part: str, killed: int) -> bool:
     return rig.pid_of(part) != killed and await rig.is_well()
-
-
-async def _is_true(value: bool) -> bool:
-    return value
 
 
 async def _kept(rig: Rig) -> list[Any]:
