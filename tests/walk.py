@@ -1,0 +1,128 @@
+"""A walk through the product by its door: what people do with it, and every refusal that they can bring about.
+
+The same walk is recorded, and taken by instances whose services are of different ages. Who changes it records it anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+from uuid import UUID
+
+import orjson
+
+from tests.conftest import PASSWORD, Instance
+
+VARIABLES: Final[Mapping[str, str]] = {
+    "HIVEMIND_LLM_PROVIDER": "openai-compat",
+    "HIVEMIND_LLM_ENDPOINT": "http://127.0.0.1:9/v1",  # nobody listens on the port of `discard`
+    "HIVEMIND_LLM_MODEL": "away",
+    "HIVEMIND_LLM_LOCAL": "false",
+}
+"""The instance's own provider is hosted and away, so that its refusals are met; the bots that answer use `quote`."""
+
+NOBODY: Final = UUID("01900000-0000-7000-8000-000000000000")
+BOTS: Final = "/api/v1/bots"
+DESK: Final = f"{BOTS}/desk"
+QUESTION: Final = {"message": "How long do refunds take?"}
+REFUND: Final = "Refunds take ten days after the return reached us."
+
+
+async def walk(instance: Instance) -> None:
+    """Walk from an empty database, whose first admin registers; leaves the instance well."""
+    await _sign_in(instance)
+    await _mint(instance)
+    await _teach(instance)
+    await _chat(instance)
+    await _be_refused_a_chat(instance)
+    _, health, _ = await instance.call("GET", "/api/v1/health", key="", expect=200)
+    assert {name for name, each in health["components"].items() if each["status"] != "ok"} == {"llm"}, health
+
+
+async def refused(instance: Instance, code: str, method: str, path: str, **options: Any) -> None:
+    """Ask, and expect to be refused with this code."""
+    status, body, _ = await instance.call(method, path, **options)
+    assert (status >= 400, body["code"]) == (True, code), (status, body)
+
+
+async def _sign_in(instance: Instance) -> None:
+    await instance.register()
+    form = {"username": "bob", "email": "bob@example.org", "password": PASSWORD}
+    await refused(instance, "already_registered", "POST", "/auth/register", json=form, key="")
+    login = {"email": "ada@example.org", "password": PASSWORD}
+    _, account, response = await instance.call("POST", "/auth/login", json=login, key="", expect=200)
+    cookie = {"Cookie": response.headers["Set-Cookie"].partition(";")[0]}
+    for headers, key in ((cookie, ""), ({}, None)):
+        _, me, _ = await instance.call("GET", "/auth/me", headers=headers, key=key, expect=200)
+        assert me["id"] == account["id"]
+    wrong = login | {"password": "another horse battery"}
+    await refused(instance, "invalid_credentials", "POST", "/auth/login", json=wrong, key="")
+    await refused(instance, "invalid_api_key", "GET", "/auth/me", key=f"hm_{'x' * 60}")
+
+
+async def _mint(instance: Instance) -> None:
+    _, templates, _ = await instance.call("GET", "/api/v1/templates", expect=200)
+    bot = await instance.mint("desk", provider="quote", description="Answers about orders.", temperature=0.5)
+    assert bot["effective"] == {"provider": "quote", "model": "quote"}
+    for template in templates["items"]:
+        draft = {"slug": f"a-{template['slug']}"[:32].strip("-"), "template": template["slug"]}
+        _, bot, _ = await instance.call("POST", BOTS, json=draft, expect=201)
+        assert bot["snippet_count"] == len(template["snippets"])
+    draft = {"slug": "desk", "name": "Desk", "system_prompt": "You help."}
+    await refused(instance, "slug_taken", "POST", BOTS, json=draft)
+    await refused(instance, "unknown_template", "POST", BOTS, json={"slug": "other", "template": "nope"})
+    await refused(instance, "validation_failed", "POST", BOTS, json=draft | {"slug": "other", "provider": "nope"})
+    _, page, _ = await instance.call("GET", f"{BOTS}?limit=1", expect=200)
+    _, rest, _ = await instance.call("GET", f"{BOTS}?limit=200&cursor={page['next']}", expect=200)
+    assert len(page["items"]) + len(rest["items"]) == 1 + len(templates["items"])
+    _, found, _ = await instance.call("GET", f"{BOTS}?q=orders&tier=internal&status=active", expect=200)
+    assert [each["slug"] for each in found["items"]] == ["desk"]
+    _, shown, _ = await instance.call("GET", DESK, expect=200)
+    assert shown == found["items"][0]
+    await refused(instance, "bot_not_found", "GET", f"{BOTS}/nobody")
+
+
+async def _teach(instance: Instance) -> None:
+    for number in range(3):
+        await instance.teach("desk", f"Opening hours {number}", f"Shop {number} is open from nine to five.")
+    first = await instance.teach("desk", "Refunds", REFUND, tags=["orders"], source="handbook", language="en")
+    second = await instance.teach("desk", "Parcels", "A parcel may weigh thirty kilograms.")
+    snippets = f"{DESK}/knowledge"
+    _, page, _ = await instance.call("GET", f"{snippets}?limit=2", expect=200)
+    assert [each["id"] for each in page["items"]] == [second["id"], first["id"]]
+    _, rest, _ = await instance.call("GET", f"{snippets}?cursor={page['next']}", expect=200)
+    assert len(rest["items"]) == 3
+    _, shown, _ = await instance.call("GET", f"{snippets}/{first['id']}", expect=200)
+    assert shown == first
+    _, found, _ = await instance.call("GET", f"{snippets}/search?q=refunding", expect=200)
+    assert [each["id"] for each in found["items"]] == [first["id"]]
+    await instance.call("DELETE", f"{snippets}/{second['id']}", expect=204)
+    for method in ("GET", "DELETE"):
+        await refused(instance, "snippet_not_found", method, f"{snippets}/{second['id']}")
+    await refused(instance, "bot_not_found", "GET", f"{BOTS}/nobody/knowledge")
+
+
+async def _chat(instance: Instance) -> None:
+    _, answer, _ = await instance.call("POST", f"{DESK}/chat", json=QUESTION, expect=200)
+    assert answer["reply"] == f"{REFUND} [1]"
+    more = QUESTION | {"conversation_id": answer["conversation_id"]}
+    _, text, _ = await instance.call(
+        "POST", f"{DESK}/chat", json=more, headers={"Accept": "text/event-stream"}, expect=200
+    )
+    done = orjson.loads(text.strip().split("\n\n")[-1].partition("data: ")[2])
+    assert (done["reply"], done["conversation_id"]) == (answer["reply"], answer["conversation_id"])
+    _, unknown, _ = await instance.call("POST", f"{DESK}/chat", json={"message": "Do you take cats?"}, expect=200)
+    assert (unknown["grounded"], unknown["finish_reason"]) == (False, "refused")
+
+
+async def _be_refused_a_chat(instance: Instance) -> None:
+    _, me, _ = await instance.call("GET", "/auth/me", expect=200)
+    await instance.mint("theirs", tier="restricted", provider="quote")
+    await instance.mint("hosted", tier="restricted", allowed_users=[me["id"]])
+    await instance.mint("away")
+    elsewhere = QUESTION | {"conversation_id": str(NOBODY)}
+    await refused(instance, "bot_not_found", "POST", f"{BOTS}/nobody/chat", json=QUESTION)
+    await refused(instance, "bot_not_allowed", "POST", f"{BOTS}/theirs/chat", json=QUESTION)
+    await refused(instance, "provider_not_local", "POST", f"{BOTS}/hosted/chat", json=QUESTION)
+    await refused(instance, "provider_unavailable", "POST", f"{BOTS}/away/chat", json=QUESTION)
+    await refused(instance, "conversation_not_found", "POST", f"{DESK}/chat", json=elsewhere)
