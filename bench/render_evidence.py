@@ -29,8 +29,9 @@ def render() -> str:
     """Return the page."""
     template = (BENCH / "evidence.md.in").read_text(encoding="utf-8")
     figures = "\n\n".join(_figures(result) for result in results())
+    missed = "\n".join(_missed()) or "- None."
     rows = "\n".join(f"| {promise} | {'<br>'.join(map(_link, tests))} |" for promise, tests in promises().items())
-    return template.replace("{{figures}}", figures).replace("{{promises}}", rows)
+    return template.replace("{{figures}}", figures).replace("{{missed}}", missed).replace("{{promises}}", rows)
 
 
 def _figures(result: dict[str, Any]) -> str:
@@ -38,8 +39,16 @@ def _figures(result: dict[str, Any]) -> str:
         f"| {each['what']} | {each['mode']} | {each['value']} {each['unit']} | {each['aim']}{_judged(each)} |"
         for each in result["figures"]
     ]
-    when = f"{result['date']}, commit `{result['commit']}`, {result['cores']} cores: `{result['command']}`"
+    busy = f"{result['cores']} cores with a load of {result['machine']['load_before']} before it began"
+    when = f"{result['date']}, commit `{result['commit']}`, {busy}: `{result['command']}`"
     return "\n".join([when, "", "| what | mode | measured | aim |", "| --- | --- | --- | --- |", *rows])
+
+
+def _missed() -> Iterator[str]:
+    for result in results():
+        for each in result["figures"]:
+            if each["met"] is False:
+                yield f"- {each['what']}, {each['mode']}: {each['value']} {each['unit']}, and {each['aim']} was aimed at."
 
 
 def _judged(figure: dict[str, Any]) -> str:

@@ -11,12 +11,15 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "bench" / "results"
 
 Figure = dict[str, Any]
+
+BUSY: Final = round(os.getloadavg()[0], 1)
+"""How busy the machine was before the benchmark began: whether anybody else was on it."""
 
 
 def figure(
@@ -93,5 +96,5 @@ def _machine() -> dict[str, Any]:
         "cpu": model,
         "kernel": platform.release(),
         "python": platform.python_version(),
-        "load": [round(load, 1) for load in os.getloadavg()],
+        "load_before": BUSY,
     }
