@@ -61,14 +61,14 @@ def run_up(options: Options, services: Sequence[Service], environ: Mapping[str, 
         configure_logging(environment.log_level, logs.write)
         with (
             contextlib.closing(logs),
-            _naming_the_folder(data),
+            naming_the_folder(data),
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         ):
             return runner.run(_run(options, services, data, environment, logs))
 
 
 @contextlib.contextmanager
-def _naming_the_folder(data: DataFolder) -> Iterator[None]:
+def naming_the_folder(data: DataFolder) -> Iterator[None]:
     """What a disk refuses at the start, a secret or the configuration of a server, is refused like the folder itself."""
     try:
         yield
