@@ -9,7 +9,7 @@ import sys
 import tarfile
 import tempfile
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,9 @@ from hivemind_server.settings import without_ours
 ROOT: Final = Path(__file__).resolve().parents[1]
 STATE: Final = Path(__file__).with_name("previous_state.toml")
 WIRE: Final = Path(__file__).with_name("contract") / "data" / "wire"
+
+PYTHON: Final = (sys.executable, "-P")
+"""Runs today's code."""
 
 _MIGRATION_LIMIT: Final = 60
 
@@ -56,7 +59,7 @@ class Previous:
             str(path) for top in ("libs", "services", "deploy") for path in self.folder.glob(f"{top}/*/src")
         )
         env = shutil.which("env") or "/usr/bin/env"
-        return (env, f"PYTHONPATH={':'.join(sources)}", sys.executable, "-P")
+        return (env, f"PYTHONPATH={':'.join(sources)}", *PYTHON)
 
     @property
     def schemas(self) -> dict[str, str]:
@@ -75,21 +78,32 @@ class Previous:
             timeout=_MIGRATION_LIMIT,
         )
 
-    def member(self, service: Service, environment: Environment, secrets: Path, log: list[str]) -> ProcessMember:
-        """Return that state's code of a service, ready to be started; what it logs goes to `log`."""
 
-        def keep(variable: str, secret: SecretStr) -> Path:
-            path = secrets / f"{service.name}_{variable}"
-            path.write_text(secret.get_secret_value(), encoding="utf-8")
-            return path
+def member_of(
+    service: Service,
+    environment: Environment,
+    secrets: Path,
+    log: list[str],
+    *,
+    python: Sequence[str] = PYTHON,
+) -> ProcessMember:
+    """Return a service as a process, ready to be started: today's code of it, or what `python` runs.
 
-        return ProcessMember(
-            service,
-            environment,
-            command=(*self.python, "-m", "hivemind_server", "service", service.name),
-            keep=keep,
-            sink=lambda name, line: log.append(f"{name}: {line.decode(errors='replace')}"),
-        )
+    Its secrets lie in a folder of the caller's; what it logs goes to `log`, a JSON object to a line.
+    """
+
+    def keep(variable: str, secret: SecretStr) -> Path:
+        path = secrets / f"{service.name}_{variable}"
+        path.write_text(secret.get_secret_value(), encoding="utf-8")
+        return path
+
+    return ProcessMember(
+        service,
+        environment,
+        command=(*python, "-m", "hivemind_server", "service", service.name),
+        keep=keep,
+        sink=lambda _name, line: log.append(line.decode(errors="replace")),
+    )
 
 
 @contextmanager

@@ -31,7 +31,7 @@ from hivemind_common.testing.servers import Servers
 from hivemind_common.testing.waiting import until
 from hivemind_server.services import SERVICES
 from tests.conftest import Instance
-from tests.previous import ROOT, STATE, Previous, folder_of, previous_sources
+from tests.previous import ROOT, STATE, Previous, folder_of, member_of, previous_sources
 from tests.walk import NOBODY, VARIABLES, walk
 
 PASSWORD: Final = SecretStr("a-password-for-the-recording-only")
@@ -80,7 +80,7 @@ async def record(previous: Previous, folder: Path) -> list[Recorded]:
         running = {}
         for service in SERVICES:
             environment = servers.environment(service, OWNER, **VARIABLES)
-            member = previous.member(service, environment, folder, [])
+            member = member_of(service, environment, folder, [], python=previous.python)
             stack.push_async_callback(member.stop, DRAIN)
             await member.start()
             running[service.name] = member.running
