@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -61,12 +61,12 @@ class Up:
 
 
 @contextlib.contextmanager
-def up(folder: Path, *arguments: str, **variables: str) -> Iterator[Up]:
+def up(folder: Path, *arguments: str, command: Sequence[str] = COMMAND, **variables: str) -> Iterator[Up]:
     """Run it on the folder, on any free port; it is ready inside the block and gone after it."""
     console = folder.with_name(f"{folder.name}.console")
     with console.open("wb") as file:
         process = subprocess.Popen(
-            [*COMMAND, "up", "--data-dir", str(folder), "--port", "0", *arguments],
+            [*command, "up", "--data-dir", str(folder), "--port", "0", *arguments],
             env=without_ours() | variables,
             stdin=subprocess.DEVNULL,
             stdout=file,

@@ -17,10 +17,11 @@ import aiohttp
 import pytest
 
 from hivemind_common.embedded.account import embedded_account
+from hivemind_common.secrets import new_token
 from hivemind_common.testing.processes import alive, command_line
 from hivemind_common.testing.waiting import until, wait_until
 from hivemind_server.settings import without_ours
-from tests.conftest import Instance
+from tests.conftest import PASSWORD, Instance
 from tests.running import COMMAND, START_LIMIT, up
 
 pytestmark = pytest.mark.processes
@@ -373,3 +374,77 @@ def test_migrating_by_hand_ends_with_0_or_one_line(used: Path) -> None:
         assert_one_line(run("migrate", HIVEMIND_DATABASE_URL=bots), "hint: log in as the role hivemind")
         assert run("migrate", "--pre", "--post").returncode == 2
     assert_one_line(run("migrate", HIVEMIND_DATABASE_URL=url), "HIVEMIND_DATABASE_URL: the database does not answer")
+
+
+# The clock
+
+
+SHIFTED = """
+import time
+from datetime import timedelta
+from hivemind_common import clock
+file = Path({file!r})
+true_ns, true_clock = time.time_ns, clock.system_clock
+time.time_ns = lambda: true_ns() + int(file.read_text()) * 10**9
+time.time = lambda: time.time_ns() / 10**9
+clock.system_clock = lambda: true_clock() + timedelta(seconds=int(file.read_text()))
+"""
+"""A clock of the host that a test sets: whatever asks for the time of the day gets it. Nothing sets a monotonic one."""
+
+
+async def test_a_clock_that_is_set_back_an_hour_while_it_runs_changes_nothing(open_folder: Path) -> None:
+    clock = open_folder / "clock"
+
+    def set_clock(seconds: int) -> None:
+        fresh = clock.with_suffix(".new")
+        fresh.write_text(str(seconds))
+        fresh.replace(clock)
+
+    set_clock(0)
+    shifted = driven(SHIFTED.format(file=str(clock)))
+    # The clock of the database stays as it is, so that the two disagree, too.
+    with up(open_folder / "clocked", command=shifted) as running:
+        async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http:
+            instance = Instance(running.url, http, {})
+            await instance.register()
+            await instance.mint("support")
+            await instance.teach("support", "Refunds", "Refunds take ten days.")
+
+            async def told_at() -> str:
+                _, report, _ = await instance.call("GET", "/api/v1/health", key="")
+                assert report["status"] == "ok"
+                return str(report["time"])
+
+            async def chat(text: str) -> None:
+                await instance.call("POST", "/api/v1/bots/support/chat", json={"message": text}, expect=200)
+
+            before = await told_at()
+            await chat("first")
+            set_clock(-3600)
+            assert await told_at() < before
+            await chat("second")
+            await instance.mint("sales")
+            form = {"email": "ada@example.org", "password": PASSWORD}
+            await instance.call("POST", "/auth/login", json=form, key="", expect=200)
+            set_clock(0)
+            assert await told_at() > before
+            await chat("third")
+
+            asked = running.sql("SELECT text FROM bots.message WHERE role = 'user' ORDER BY id")
+            assert asked == [["first"], ["second"], ["third"]]
+
+
+# Secrets
+
+
+def test_a_service_process_is_told_its_own_secrets_only(open_folder: Path) -> None:
+    folder = open_folder / "secrets"
+    given = {"ADMIN_API_KEY": new_token(32), "HIVEMIND_METRICS_TOKEN": new_token(32), "HIVEMIND_LLM_API_KEY": "sk-1"}
+    with up(folder, "--processes", HIVEMIND_LLM_PROVIDER="quote", DB_PASSWORD=new_token(32), **given):
+        kept = {entry.name for entry in (folder / "secrets").glob("*.*")}
+    servers = {"HIVEMIND_DATABASE_URL", "HIVEMIND_NATS_URL"}
+    assert kept == {
+        *(f"gateway.{name}" for name in ("ADMIN_API_KEY", "HIVEMIND_METRICS_TOKEN", "HIVEMIND_NATS_URL")),
+        *(f"bots.{name}" for name in (*servers, "HIVEMIND_LLM_API_KEY", "HIVEMIND_INTEGRATION_ENCRYPTION_KEY")),
+        *(f"{service}.{name}" for service in ("auth", "knowledge") for name in servers),
+    }
