@@ -176,6 +176,34 @@ def test_a_cluster_of_another_major_version_is_refused_with_the_cure(open_folder
     refused(folder, "was made by Postgres 17, and this one is 18", "HIVEMIND_POSTGRES_BIN=/usr/lib/postgresql/17/bin")
 
 
+AS_NOBODY = """
+import os
+import hivemind_server.cli, hivemind_server.services, hivemind_server.up
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+"""
+"""Root may write everywhere, so it becomes somebody else once all is loaded."""
+
+
+def test_an_ordinary_user_who_may_not_write_there_is_told_so(open_folder: Path) -> None:
+    parent = open_folder / "no entry"
+    parent.mkdir()
+    own = parent / "own"
+    own.mkdir()
+    if os.geteuid() == 0:
+        os.chown(own, 65534, 65534)
+    for path in (own, parent):
+        path.chmod(0o555)
+    try:
+        for folder in (parent / "data", own):
+            refused(folder, str(folder), "cannot be used: Permission denied", "--data-dir", command=driven(AS_NOBODY))
+        assert [*parent.rglob("*")] == [own]
+    finally:
+        parent.chmod(0o755)
+
+
 # The disk
 
 

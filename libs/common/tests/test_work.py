@@ -320,7 +320,7 @@ async def test_the_result_of_a_worker_that_comes_back_late_is_refused(pool: Data
 
     metrics = Metrics("test")
     await add(pool, "a")
-    async with daemons(worker(pool, frozen, metrics=WorkMetrics(metrics)).run()):
+    async with daemons(worker(pool, frozen, metrics=WorkMetrics(metrics), slots=1).run()):
         await begun.wait()
         await finish(pool, owner)
         may_go_on.set()
