@@ -307,8 +307,9 @@ def fill(ballast: Path) -> None:
         ("#!/bin/sh\nexit 1\n", 0o644, "may not"),
         ("no program\n", 0o755, "cannot be run: Exec format error"),
         ("#!/nonexistent/interpreter\n", 0o755, "cannot be run: No such file or directory"),
+        ("#!/bin/sh\necho 'postgres (PostgreSQL) 14.20'\n", 0o755, "holds Postgres 14, and 15 is the oldest"),
     ],
-    ids=["not executable", "no program", "no interpreter"],
+    ids=["not executable", "no program", "no interpreter", "too old"],
 )
 def test_a_postgres_that_cannot_be_run_is_named(open_folder: Path, text: str, mode: int, reason: str) -> None:
     binaries = open_folder / f"bin-{mode:o}-{len(text)}"
@@ -383,6 +384,31 @@ def test_an_edited_migration_is_refused_in_one_line(open_folder: Path) -> None:
     with up(folder) as running:
         running.sql("UPDATE meta.migration SET checksum = '' WHERE owner = 'bots' AND number = 1")
     refused(folder, "the migration bots/0001", "was edited", "hint: restore the file")
+
+
+KILLED_WHILE_IT_MIGRATES = """
+import os, signal
+from hivemind_common.testing.statements import Doom, doomed
+from hivemind_server import fleet
+true_migrate = fleet.migrate
+async def migrate(*arguments):
+    doom = Doom({statement}, sent=True, strike=lambda: os.kill(os.getpid(), signal.SIGKILL), repeats=False)
+    with doomed(doom) as start:
+        return await start(true_migrate(*arguments))
+fleet.migrate = migrate
+"""
+
+
+@pytest.mark.parametrize("statement", [6, 24])
+def test_a_first_start_that_is_killed_while_it_migrates_is_made_up_for_by_the_next(
+    open_folder: Path, statement: int
+) -> None:
+    folder = open_folder / f"killed-{statement}"
+    killed = driven(KILLED_WHILE_IT_MIGRATES.format(statement=statement))
+    assert run("up", "--data-dir", str(folder), "--port", "0", command=killed).returncode == -signal.SIGKILL
+    with up(folder) as running:
+        assert running.sql("SELECT schema_version = (SELECT count(*) FROM meta.migration) FROM meta.state") == [["t"]]
+    assert left_running(folder) == []
 
 
 def test_migrating_by_hand_ends_with_0_or_one_line(used: Path) -> None:

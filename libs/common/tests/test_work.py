@@ -183,6 +183,20 @@ async def test_a_dead_row_is_seen_with_its_reason_and_can_be_begun_anew(pool: Da
     assert (await claimed(pool)).attempt == 1
 
 
+async def test_what_was_done_long_ago_costs_nothing_now(pool: Database, owner: Any) -> None:
+    await owner.execute(
+        """
+        INSERT INTO work_test.work (kind, key, payload, state, ended_at)
+        SELECT 'reply', number::text, '{}', 'done', now() FROM generate_series(1, 20000) AS number
+        """
+    )
+    await owner.execute("ANALYZE work_test.work")
+    for statement in (work_module._COUNT, work_module._CLAIM):
+        asked = TABLE._sql(statement).replace("$1", "'reply'").replace("$2", "4").replace("$3", "interval '1 minute'")
+        plan = "\n".join(row[0] for row in await owner.fetch(f"EXPLAIN {asked}"))
+        assert "Seq Scan" not in plan
+
+
 # Workers
 
 

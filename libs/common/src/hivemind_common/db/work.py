@@ -99,7 +99,11 @@ _REVIVE = """
 UPDATE {work} SET state = 'open', ended_at = NULL, attempts = 0, due_at = statement_timestamp()
  WHERE kind = $1 AND key = $2 AND state = 'dead' RETURNING true
 """
-_COUNT = "SELECT state, count(*) AS rows FROM {work} WHERE kind = $1 AND state IN ('open', 'dead') GROUP BY state"
+# Each count has an index of its own; both in one WHERE would read all that was ever done.
+_COUNT = """
+SELECT (SELECT count(*) FROM {work} WHERE kind = $1 AND state = 'open') AS open,
+       (SELECT count(*) FROM {work} WHERE kind = $1 AND state = 'dead') AS dead
+"""
 _FORGET = "DELETE FROM {work} WHERE state = 'done' AND ended_at < statement_timestamp() - $1::interval"
 
 
@@ -183,8 +187,8 @@ class WorkTable:
 
     async def count(self, conn: Conn, kind: str) -> Mapping[str, int]:
         """Return how many rows are `open` and `dead`."""
-        rows = await conn.fetch(self._sql(_COUNT), kind)
-        return {"open": 0, "dead": 0} | {row["state"]: row["rows"] for row in rows}
+        (row,) = await conn.fetch(self._sql(_COUNT), kind)
+        return dict(row)
 
     async def forget(self, conn: Conn, older_than: timedelta) -> None:
         """Remove rows that were done so long ago that nobody will add their keys again."""
