@@ -24,7 +24,7 @@ from hivemind_common.bus import Bus, Call
 from hivemind_common.contracts.kinds import Message, Rpc, Stream
 from hivemind_common.environment import HostPort, read_environment
 from hivemind_common.runtime import bind_service
-from hivemind_common.telemetry import Metrics, configure_logging
+from hivemind_common.telemetry import Metrics, StandardOutput, configure_logging
 from hivemind_gateway.service import GATEWAY
 
 Q = TypeVar("Q", bound=Message)
@@ -64,7 +64,8 @@ async def open_direct(_url: SecretStr, service: str, metrics: Metrics, **_: obje
 async def serve() -> None:
     """Answer until the signal comes."""
     environment, _ = read_environment(os.environ)
-    configure_logging(environment.log_level)
+    output = StandardOutput()
+    configure_logging(environment.log_level, output.write, output.flush, is_final=True)
     bind_service("gateway")
     environment = environment.model_copy(
         update={"nats_url": SecretStr("nats://nowhere"), "ops_bind": HostPort("127.0.0.1", 0)}

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -34,14 +34,19 @@ async def rig(open_folder: Path) -> AsyncIterator[Rig]:
 @contextmanager
 def frozen(pid: int) -> Iterator[None]:
     """Stop a process and its children where they stand; they go on when the block is left."""
-    stopped = family(pid)
+    stopped = {pid}
+    os.kill(pid, signal.SIGSTOP)
     try:
+        # Who is stopped makes no more children; those that there are may still end.
+        stopped |= set(family(pid))
         for each in stopped:
-            os.kill(each, signal.SIGSTOP)
+            with suppress(ProcessLookupError):
+                os.kill(each, signal.SIGSTOP)
         yield
     finally:
         for each in stopped:
-            os.kill(each, signal.SIGCONT)
+            with suppress(ProcessLookupError):
+                os.kill(each, signal.SIGCONT)
 
 
 async def write(rig: Rig, part: str, number: int) -> tuple[int, str]:

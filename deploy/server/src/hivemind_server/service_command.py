@@ -11,7 +11,7 @@ import uvloop
 
 from hivemind_common.environment import ConfigurationError, Environment
 from hivemind_common.runtime import Running, Service
-from hivemind_common.telemetry import configure_logging
+from hivemind_common.telemetry import StandardOutput, configure_logging
 from hivemind_server.console import Exit, refuse
 from hivemind_server.fleet import DRAIN_LIMIT
 from hivemind_server.interrupts import Interrupts, StopAskedError
@@ -20,9 +20,13 @@ from hivemind_server.members import MemberError, TaskMember
 
 def run_service(service: Service, environment: Environment, ready_fd: int | None = None) -> Exit:
     """Run until a signal comes or the service fails. `ready_fd` is told the ports, as one line of JSON, and closed."""
-    configure_logging(environment.log_level)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_serve(service, environment, ready_fd))
+    output = StandardOutput()
+    configure_logging(environment.log_level, output.write, output.flush, is_final=True)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(_serve(service, environment, ready_fd))
+    finally:
+        output.flush()
 
 
 async def _serve(service: Service, environment: Environment, ready_fd: int | None) -> Exit:

@@ -14,4 +14,4 @@ def system_clock() -> datetime:
 
 def rfc3339(moment: datetime) -> str:
     """Write a moment as the API does: UTC, milliseconds, `Z`."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"

@@ -6,6 +6,7 @@ the services that share a process under `hivemind up` stay apart, and no functio
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 import traceback
@@ -28,6 +29,8 @@ REQUEST_ID: ContextVar[str | None] = ContextVar("hivemind_request_id", default=N
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _MAX_FIELD = 4_000
+_HELD_SECONDS = 0.05
+_MAX_HELD = 200
 
 
 def get_logger() -> structlog.typing.FilteringBoundLogger:
@@ -36,14 +39,43 @@ def get_logger() -> structlog.typing.FilteringBoundLogger:
     return logger
 
 
-def to_stdout(_service: str, line: bytes) -> None:
-    """Write a line as containers want it."""
-    sys.stdout.buffer.write(line)
-    sys.stdout.buffer.flush()
+class StandardOutput:
+    """Writes lines as containers want them: a few at a time, since a system call for each costs more than making it."""
+
+    def __init__(self) -> None:
+        self._lines: list[bytes] = []
+
+    def write(self, _service: str, line: bytes) -> None:
+        """Take a line; it is written within a moment, and at once where no loop runs."""
+        self._lines.append(line)
+        if len(self._lines) > 1 and len(self._lines) < _MAX_HELD:
+            return
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self.flush()
+            return
+        if len(self._lines) == 1:
+            loop.call_later(_HELD_SECONDS, self.flush)
+        else:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what was taken."""
+        lines, self._lines = self._lines, []
+        if lines:
+            sys.stdout.buffer.write(b"".join(lines))
+            sys.stdout.buffer.flush()
 
 
-def configure_logging(level: str, sink: Sink = to_stdout) -> None:
-    """Send all lines from now on to `sink`; once per process, by whoever runs the services."""
+def configure_logging(
+    level: str, sink: Sink, flush: Callable[[], None] = lambda: None, *, is_final: bool = False
+) -> None:
+    """Send all lines from now on to `sink`, those of warnings and errors followed by `flush`.
+
+    Once per process, by whoever runs the services. `is_final` promises that it will not be called again, and makes
+    loggers cheaper.
+    """
 
     def render(_logger: object, method: str, event: MutableMapping[str, Any]) -> bytes:
         line: dict[str, Any] = {
@@ -62,18 +94,24 @@ def configure_logging(level: str, sink: Sink = to_stdout) -> None:
         return orjson.dumps(line, default=lambda value: str(value)[:_MAX_FIELD], option=orjson.OPT_APPEND_NEWLINE)
 
     class Writer:
-        """What structlog calls with the rendered line; every level is the same to it."""
+        """What structlog calls with the rendered line."""
 
-        def msg(self, line: bytes) -> None:
+        def info(self, line: bytes) -> None:
             sink(SERVICE.get(), line)
 
-        debug = info = warning = error = msg
+        def warning(self, line: bytes) -> None:
+            sink(SERVICE.get(), line)
+            flush()
 
+        debug = msg = info
+        error = warning
+
+    writer = Writer()
     structlog.configure(
         processors=[render],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
-        logger_factory=lambda *_: Writer(),
-        cache_logger_on_first_use=False,
+        logger_factory=lambda *_: writer,
+        cache_logger_on_first_use=is_final,
     )
     logging.basicConfig(handlers=[_Foreign()], level=logging.WARNING, force=True)
 

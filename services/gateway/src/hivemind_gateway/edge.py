@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from aiohttp import web
+from prometheus_client import Counter, Histogram
 
 from hivemind_common.environment import Environment
 from hivemind_common.errors import HivemindError
@@ -38,6 +39,7 @@ class Edge:
         self._environment = environment
         # Addresses stand in logs hashed, and the salt is never written down.
         self._salt = os.urandom(16)
+        self._counted: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._requests = metrics.counter("hivemind_http_requests", "Requests answered.", "method", "route", "status")
         self._seconds = metrics.histogram("hivemind_http_request_seconds", "Seconds a request took.", "route")
 
@@ -87,8 +89,13 @@ class Edge:
         resource = request.match_info.route.resource
         route = resource.canonical if resource is not None else "unmatched"
         method = request.method if request.method in _METHODS else "other"
-        self._requests.labels(method, route, status).inc()
-        self._seconds.labels(route).observe(seconds)
+        counted = self._counted.get((method, route, status))
+        if counted is None:
+            # Looking a label up costs more than counting; there are as many as routes, methods and statuses.
+            counted = self._requests.labels(method, route, status), self._seconds.labels(route)
+            self._counted[method, route, status] = counted
+        counted[0].inc()
+        counted[1].observe(seconds)
         address = client_of(request, self._environment).encode()
         log.info(
             "http.request",

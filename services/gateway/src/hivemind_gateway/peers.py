@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 from urllib.parse import urlsplit
@@ -31,6 +32,7 @@ def peer_of(request: web.Request) -> Address | None:
     return _address(name[0]) if name else None
 
 
+@lru_cache(maxsize=4096)
 def _address(text: str) -> Address | None:
     try:
         address = ipaddress.ip_address(text.partition("%")[0])

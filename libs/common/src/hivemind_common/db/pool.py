@@ -53,22 +53,21 @@ class Database:
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Conn]:
         """Lend a connection. Raises `UnavailableError` naming `db` when there is none to be had, or it breaks."""
-        with _blaming_the_database():
-            async with self._lent() as connection:
-                yield connection
-
-    @asynccontextmanager
-    async def _lent(self) -> AsyncIterator[Conn]:
-        async with self._gate:
-            with _naming_the_database():
-                connection = await self._pool.acquire(timeout=CONNECT_SECONDS)
-            try:
-                with _naming_the_database(connection):
-                    yield connection
-            finally:
+        try:
+            async with self._gate:
                 with _naming_the_database():
-                    # A release after an interruption cancels the statement first, which a frozen server never answers.
-                    await self._pool.release(connection, timeout=RELEASE_SECONDS)
+                    # The gate has let in no more than there are connections: this waits for none but a new one.
+                    connection = await self._pool.acquire()
+                try:
+                    with _naming_the_database(connection):
+                        yield connection
+                finally:
+                    with _naming_the_database():
+                        # After an interruption the statement is cancelled first, which a frozen server never answers.
+                        await self._pool.release(connection, timeout=RELEASE_SECONDS)
+        except asyncio.CancelledError:
+            waiting_on.interrupted("db")
+            raise
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Conn]:
@@ -84,15 +83,6 @@ class Database:
         except (UnavailableError, TimeoutError):
             return False
         return True
-
-
-@contextmanager
-def _blaming_the_database() -> Iterator[None]:
-    try:
-        yield
-    except asyncio.CancelledError:
-        waiting_on.interrupted("db")
-        raise
 
 
 @contextmanager
