@@ -36,7 +36,7 @@ def render() -> str:
 
 def _figures(result: dict[str, Any]) -> str:
     rows = [
-        f"| {each['what']} | {each['mode']} | {each['value']} {each['unit']} | {each['aim']}{_judged(each)} |"
+        f"| {each['what']} | {each['mode']} | {each['value']:g} {each['unit']} | {each['aim']}{_judged(each)} |"
         for each in result["figures"]
     ]
     busy = f"{result['cores']} cores with a load of {result['machine']['load_before']} before it began"
@@ -48,7 +48,7 @@ def _missed() -> Iterator[str]:
     for result in results():
         for each in result["figures"]:
             if each["met"] is False:
-                yield f"- {each['what']}, {each['mode']}: {each['value']} {each['unit']}, and {each['aim']} was aimed at."
+                yield f"- {each['what']}, {each['mode']}: {each['value']:g} {each['unit']}, and {each['aim']} was aimed at."
 
 
 def _judged(figure: dict[str, Any]) -> str:
