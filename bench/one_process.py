@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar, cast
@@ -64,7 +65,7 @@ async def open_direct(_url: SecretStr, service: str, metrics: Metrics, **_: obje
 async def serve() -> None:
     """Answer until the signal comes."""
     environment, _ = read_environment(os.environ)
-    output = StandardOutput()
+    output = StandardOutput(sys.stdout.buffer)
     configure_logging(environment.log_level, output.write, output.flush, is_final=True)
     bind_service("gateway")
     environment = environment.model_copy(

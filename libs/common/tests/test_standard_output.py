@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import sys
 from typing import Any
 
 import pytest
@@ -24,24 +23,18 @@ class Counted(io.BytesIO):
 
 
 @pytest.fixture
-def written(monkeypatch: pytest.MonkeyPatch) -> Counted:
-    raw = Counted()
-
-    class Stdout:
-        buffer = raw
-
-    monkeypatch.setattr(sys, "stdout", Stdout())
-    return raw
+def written() -> Counted:
+    return Counted()
 
 
 def test_without_a_loop_a_line_is_written_at_once(written: Counted) -> None:
-    StandardOutput().write("bots", b"one\n")
+    StandardOutput(written).write("bots", b"one\n")
 
     assert written.getvalue() == b"one\n"
 
 
 async def test_lines_of_a_moment_are_written_together_and_in_order(written: Counted) -> None:
-    output = StandardOutput()
+    output = StandardOutput(written)
     for number in range(50):
         output.write("bots", b"%d\n" % number)
     assert written.writes == 0
@@ -55,7 +48,7 @@ async def test_lines_of_a_moment_are_written_together_and_in_order(written: Coun
 
 
 async def test_a_flood_does_not_pile_up(written: Counted) -> None:
-    output = StandardOutput()
+    output = StandardOutput(written)
     for _ in range(1_000):
         output.write("bots", b"x\n")
 
@@ -63,7 +56,7 @@ async def test_a_flood_does_not_pile_up(written: Counted) -> None:
 
 
 async def test_what_is_urgent_takes_along_what_was_held(written: Counted) -> None:
-    output = StandardOutput()
+    output = StandardOutput(written)
     output.write("bots", b"info\n")
     output.write("bots", b"error\n")
     output.flush()

@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import json
 import os
+import sys
 
 import uvloop
 
@@ -20,7 +21,7 @@ from hivemind_server.members import MemberError, TaskMember
 
 def run_service(service: Service, environment: Environment, ready_fd: int | None = None) -> Exit:
     """Run until a signal comes or the service fails. `ready_fd` is told the ports, as one line of JSON, and closed."""
-    output = StandardOutput()
+    output = StandardOutput(sys.stdout.buffer)
     configure_logging(environment.log_level, output.write, output.flush, is_final=True)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -12,7 +12,7 @@ import sys
 import traceback
 from collections.abc import Callable, MutableMapping
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, BinaryIO
 
 import orjson
 import structlog
@@ -42,7 +42,8 @@ def get_logger() -> structlog.typing.FilteringBoundLogger:
 class StandardOutput:
     """Writes lines as containers want them: a few at a time, since a system call for each costs more than making it."""
 
-    def __init__(self) -> None:
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
         self._lines: list[bytes] = []
 
     def write(self, _service: str, line: bytes) -> None:
@@ -64,8 +65,8 @@ class StandardOutput:
         """Write what was taken."""
         lines, self._lines = self._lines, []
         if lines:
-            sys.stdout.buffer.write(b"".join(lines))
-            sys.stdout.buffer.flush()
+            self._stream.write(b"".join(lines))
+            self._stream.flush()
 
 
 def configure_logging(
