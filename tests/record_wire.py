@@ -1,12 +1,13 @@
 """`python -m tests.record_wire COMMIT`: make a state of the code the previous one, and record what its services say.
 
-Only that state's code runs, on a database that it has migrated; today's is the walk that is taken, and the pen.
+What is kept: the messages of a walk, random ones beside them, and the schemas that were committed at that state. Only that state's code runs, on a database that it has migrated; today's is the walk that is taken, and the pen.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import re
 import shutil
 import subprocess
@@ -35,6 +36,7 @@ from tests.previous import ROOT, STATE, Previous, folder_of, member_of, previous
 from tests.walk import NOBODY, VARIABLES, walk
 
 PASSWORD: Final = SecretStr("a-password-for-the-recording-only")
+SAMPLES: Final = Path(__file__).with_name("sample_messages.py")
 DRAIN: Final = timedelta(seconds=10)
 TOLD_WITHIN: Final = 10
 
@@ -112,8 +114,11 @@ def keep(previous: Previous, messages: list[Recorded]) -> None:
     shutil.rmtree(folder.parent, ignore_errors=True)
     folder.mkdir(parents=True)
     (folder / "messages.jsonl").write_text(to_lines(messages), encoding="utf-8")
-    schemas = {subject: orjson.loads(text) for subject, text in previous.schemas.items()}
-    (folder / "schemas.json").write_bytes(orjson.dumps(schemas, option=orjson.OPT_INDENT_2) + b"\n")
+    (folder / "samples.jsonl").write_bytes(
+        subprocess.run([*previous.python, str(SAMPLES)], check=True, capture_output=True).stdout
+    )
+    lines = (f"{json.dumps(subject)}: {json.dumps(json.loads(text))}" for subject, text in previous.schemas.items())
+    (folder / "schemas.json").write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
     text = STATE.read_text(encoding="utf-8")
     STATE.write_text(re.sub(r'^commit = ".*"$', f'commit = "{previous.commit}"', text, flags=re.MULTILINE), "utf-8")
 
