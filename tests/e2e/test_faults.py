@@ -113,19 +113,19 @@ async def kill_and_watch(rig: Rig, fault: Fault) -> None:
     looks = [partial(look, rig, ask, fault, seen) for ask in {fault.asks, READ_BOT, CHAT, READ_SNIPPETS}]
     looks.append(partial(look_at_health, rig, fault, seen))
 
-    async def keep_looking(look: Callable[[], Awaitable[bool]]) -> None:
+    async def keep_looking(once: Callable[[], Awaitable[bool]]) -> None:
         while not (fault.part in seen.named and fault.status in seen.healths and "down" in seen.components):
-            await look()
+            await once()
             await asyncio.sleep(0.02)
 
     async def is_well() -> bool:
-        return all([await look() for look in looks])
+        return all([await each() for each in looks])
 
     os.kill(killed, signal.SIGKILL)
 
     async with asyncio.timeout(BACK_WITHIN), asyncio.TaskGroup() as group:
-        for look in looks:
-            group.create_task(keep_looking(look))
+        for each in looks:
+            group.create_task(keep_looking(each))
     await until(is_well, limit=BACK_WITHIN, what=f"{fault.part} is back")
     assert rig.pid_of(fault.part) != killed
     assert (await rig.ask(*CHAT))[1]["reply"] == reply
