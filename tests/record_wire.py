@@ -87,7 +87,7 @@ async def record(previous: Previous, folder: Path) -> list[Recorded]:
             await member.start()
             running[service.name] = member.running
         http = await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()))
-        await walk(Instance(f"http://127.0.0.1:{running['gateway'].http_port}", http, running))
+        await walk(Instance(f"http://127.0.0.1:{running['gateway'].http_port}", http, running), previous.schemas)
         await ask_more(servers, messages)
 
         async def is_whole() -> bool:

@@ -90,7 +90,7 @@ async def test_the_walk_passes_with_services_of_the_previous_state(
 ) -> None:
     log: list[str] = []
     async with mixed(servers, between, previous, old, tmp_path, log) as instance:
-        await walk(instance)
+        await walk(instance, previous.schemas)
 
     assert {json.loads(line)["service"] for line in log} == set(NAMES)
     assert complaints(log) == []
@@ -101,7 +101,7 @@ async def test_each_state_goes_on_with_what_the_other_has_kept(
 ) -> None:
     log: list[str] = []
     async with mixed(servers, between, previous, (), tmp_path, log) as instance:
-        await walk(instance)
+        await walk(instance, previous.schemas)
         key = instance.key
     for number, old in enumerate((NAMES, ())):
         async with mixed(servers, between, previous, old, tmp_path, log) as instance:
