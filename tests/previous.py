@@ -119,5 +119,7 @@ def previous_sources(commit: str) -> Iterator[Previous]:
         raise NoHistoryError(f"git has no {commit[:12]}: {done.stderr.decode(errors='replace').strip()}")
     with tempfile.TemporaryDirectory(prefix="hivemind-previous-") as name:
         with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
-            archive.extractall(name, filter="data")
+            # The first releases of Python 3.11 have no filters.
+            archive.extraction_filter = getattr(tarfile, "data_filter", lambda member, _path: member)
+            archive.extractall(name)
         yield Previous(commit, Path(name))

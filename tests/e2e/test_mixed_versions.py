@@ -125,3 +125,9 @@ async def test_the_services_of_the_previous_state_run_from_their_own_sources(pre
     told, _ = await process.communicate()
 
     assert [Path(line).is_relative_to(previous.folder) for line in told.decode().splitlines()] == [True, True]
+
+
+async def test_a_clone_without_the_history_is_told_what_it_lacks() -> None:
+    with pytest.raises(NoHistoryError, match="git has no 000000000000"):
+        with previous_sources("0" * 40):
+            pass
