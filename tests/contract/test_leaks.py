@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+from collections.abc import Callable
 from typing import Any, Final
 
 import asyncpg
@@ -63,7 +64,10 @@ async def prepare(instance: Instance) -> None:
 
 
 async def test_cancelled_requests_leave_tasks_pools_and_memory_as_before(
-    instance: Instance, database: str, owner: asyncpg.Connection[asyncpg.Record]
+    instance: Instance,
+    database: str,
+    owner: asyncpg.Connection[asyncpg.Record],
+    record_property: Callable[[str, object], None],
 ) -> None:
     chance = random.Random(4)
     await prepare(instance)
@@ -76,6 +80,9 @@ async def test_cancelled_requests_leave_tasks_pools_and_memory_as_before(
     await until(lambda: is_quiet(owner, database), limit=20, what="no statement runs and no transaction is open")
     await until(lambda: tasks_are_back(before.tasks), limit=20, what=f"at most {before.tasks} tasks")
     after = await footprint()
+    record_property("requests cancelled", CANCELLED)
+    record_property("tasks more than before", after.tasks - before.tasks)
+    record_property("memory more than before", f"{(after.resident_bytes - before.resident_bytes) / 2**20:.1f} MiB")
     assert after.blocks - before.blocks < CANCELLED
     assert after.resident_bytes - before.resident_bytes < SLACK + CANCELLED * BYTES_EACH
     # All connections can still be lent: more at once than any pool has.

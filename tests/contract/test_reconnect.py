@@ -7,7 +7,7 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -68,7 +68,9 @@ async def is_well(instance: Instance) -> bool:
 
 
 @pytest.mark.parametrize("is_wiped", [False, True], ids=["killed", "wiped"])
-async def test_services_wait_refuse_by_name_and_come_back(taught: Instance, nats: EmbeddedNats, is_wiped: bool) -> None:
+async def test_services_wait_refuse_by_name_and_come_back(
+    taught: Instance, nats: EmbeddedNats, is_wiped: bool, record_property: Callable[[str, object], None]
+) -> None:
     os.kill(nats.pid, signal.SIGKILL)
     await nats.wait()
     if is_wiped:
@@ -85,7 +87,10 @@ async def test_services_wait_refuse_by_name_and_come_back(taught: Instance, nats
         await asyncio.sleep(0.2)
 
     await nats.start()
+    since = loop.time()
     await until(lambda: is_well(taught), limit=BACK_WITHIN, what="chats after NATS came back")
+    record_property("away", f"{AWAY_SECONDS} s")
+    record_property("until everything answered again", f"{loop.time() - since:.1f} s")
 
 
 async def test_a_bus_that_comes_and_goes_loses_nothing_that_was_promised(taught: Instance, nats: EmbeddedNats) -> None:
@@ -134,7 +139,9 @@ async def _has_grown(added: set[str], before: int) -> bool:
     return len(added) > before
 
 
-async def test_reconnects_leave_tasks_and_memory_as_before(taught: Instance, nats: EmbeddedNats) -> None:
+async def test_reconnects_leave_tasks_and_memory_as_before(
+    taught: Instance, nats: EmbeddedNats, record_property: Callable[[str, object], None]
+) -> None:
     await break_bus(taught, nats, 5)
     before = await footprint()
 
@@ -142,6 +149,9 @@ async def test_reconnects_leave_tasks_and_memory_as_before(taught: Instance, nat
 
     await until(lambda: tasks_are_back(before.tasks), limit=20, what=f"at most {before.tasks} tasks")
     after = await footprint()
+    record_property("reconnects", RECONNECTS)
+    record_property("tasks more than before", after.tasks - before.tasks)
+    record_property("memory more than before", f"{(after.resident_bytes - before.resident_bytes) / 2**20:.1f} MiB")
     assert after.blocks - before.blocks < RECONNECTS * 20
     assert after.resident_bytes - before.resident_bytes < SLACK + RECONNECTS * BYTES_EACH
 

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -61,10 +61,14 @@ class Chats:
         await asyncio.sleep(0.05)
 
 
-async def test_no_answer_is_lost_or_doubled_whatever_is_killed(open_folder: Path) -> None:
+async def test_no_answer_is_lost_or_doubled_whatever_is_killed(
+    open_folder: Path, record_property: Callable[[str, object], None]
+) -> None:
     async with rig_on(open_folder / "storm", processes=True) as rig:
         chats = Chats()
         over = asyncio.Event()
+        away: list[float] = []
+        loop = asyncio.get_running_loop()
 
         async def keep_asking() -> None:
             while not over.is_set():
@@ -73,8 +77,10 @@ async def test_no_answer_is_lost_or_doubled_whatever_is_killed(open_folder: Path
         async def kill_in_turn() -> None:
             for turn, part in enumerate(PARTS * ROUNDS, start=1):
                 killed = rig.pid_of(part)
+                since = loop.time()
                 os.kill(killed, signal.SIGKILL)
                 await until(partial(_is_back, rig, part, killed), limit=BACK_WITHIN, what=part)
+                away.append(loop.time() - since)
                 enough = turn * CHATS // len(PARTS)
                 await until(partial(chats.have, enough), limit=60, what="more chats")
             over.set()
@@ -85,6 +91,10 @@ async def test_no_answer_is_lost_or_doubled_whatever_is_killed(open_folder: Path
             group.create_task(kill_in_turn())
 
         kept = await _kept(rig)
+    record_property("kills", len(away))
+    record_property("chats answered", len(chats.answered))
+    record_property("chats refused or cut off", len(chats.asked) - len(chats.answered))
+    record_property("longest until everything answered again", f"{max(away):.1f} s")
     questions = [row["question"] for row in kept]
     assert len(chats.answered) >= CHATS
     assert len(questions) == len(set(questions)), "a question was taken twice"
