@@ -42,7 +42,14 @@ async def ops_site(bind: HostPort, metrics: Metrics, causes: Causes) -> AsyncIte
 @asynccontextmanager
 async def listening(application: web.Application, bind: HostPort, *, variable: str) -> AsyncIterator[int]:
     """Listen for HTTP; the value is the port. Raises `ConfigurationError` naming the address when it cannot be had."""
-    runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=15)
+    runner = web.AppRunner(
+        application,
+        access_log=None,
+        handle_signals=False,
+        shutdown_timeout=15,
+        # Nobody waits for the answer any more, so what was asked to make it is given up too.
+        handler_cancellation=True,
+    )
     await runner.setup()
     try:
         site = web.TCPSite(runner, bind.host, bind.port)
