@@ -1,4 +1,4 @@
-"""Who leaves stops the work that was only for him."""
+"""Whoever leaves stops the work that was only for them."""
 
 from __future__ import annotations
 
