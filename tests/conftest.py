@@ -13,15 +13,11 @@ import pytest
 import pytest_asyncio
 from yarl import URL
 
-from hivemind_auth.service import AUTH
-from hivemind_bots.service import BOTS
 from hivemind_common.environment import Environment
 from hivemind_common.runtime import Running
 from hivemind_common.testing.servers import Servers
-from hivemind_gateway.service import GATEWAY
-from hivemind_knowledge.service import KNOWLEDGE
+from hivemind_server.services import SERVICES
 
-SERVICES = (AUTH, KNOWLEDGE, BOTS, GATEWAY)
 PASSWORD = "correct horse battery"
 
 
@@ -75,7 +71,8 @@ async def running_on(servers: Servers, database: str, **variables: str) -> Async
     """Run an instance on these servers, with variables of its own."""
     async with AsyncExitStack() as stack:
         running = {}
-        for service in SERVICES:
+        # The door comes first in the list: opened last, it is closed before those that it asks.
+        for service in reversed(SERVICES):
             environment: Environment = servers.environment(service, database, **variables)
             running[service.name] = await stack.enter_async_context(service.open(environment))
         http = await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()))

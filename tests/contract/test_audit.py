@@ -17,7 +17,8 @@ from hivemind_common.errors import UnavailableError
 from hivemind_common.principal import service_principal
 from hivemind_common.testing.servers import Servers
 from hivemind_common.testing.waiting import until
-from tests.conftest import PASSWORD, SERVICES, Instance, Start
+from hivemind_server.services import SERVICES
+from tests.conftest import PASSWORD, Instance, Start
 
 ADMIN_KEY = "break-glass-0123456789abcdef"
 BREAK_GLASS = {"Authorization": f"Bearer {ADMIN_KEY}"}

@@ -14,7 +14,8 @@ from hivemind_common.bus.permissions import OPERATOR, inbox_of
 from hivemind_common.testing.nats_command import MissingToolError, build, nats_command
 from hivemind_common.testing.servers import Servers
 from hivemind_common.version import VERSION
-from tests.conftest import SERVICES, Instance, Start
+from hivemind_server.services import SERVICES
+from tests.conftest import Instance, Start
 
 Micro = Callable[..., Awaitable[str]]
 

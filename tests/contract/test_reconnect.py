@@ -22,7 +22,8 @@ from hivemind_common.embedded.nats import EmbeddedNats, NatsUser
 from hivemind_common.testing.plugin import PASSWORD
 from hivemind_common.testing.servers import Servers
 from hivemind_common.testing.waiting import until
-from tests.conftest import SERVICES, Instance, running_on
+from hivemind_server.services import SERVICES
+from tests.conftest import Instance, running_on
 from tests.contract.footprint import footprint, tasks_are_back
 
 FULL: Final = bool(os.environ.get("HIVEMIND_FULL"))

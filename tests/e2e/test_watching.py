@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,14 @@ import pytest
 
 from hivemind_common.testing.processes import command_line, family
 from hivemind_common.testing.waiting import until, wait_until
+from hivemind_server.services import SERVICES
 from tests.conftest import Instance
 from tests.running import Up, up
 
 pytestmark = pytest.mark.processes
 
 MODES = pytest.mark.parametrize("more", [(), ("--processes",)], ids=["tasks", "processes"])
-SERVICES = ("gateway", "auth", "bots", "knowledge")
+NAMES = tuple(service.name for service in SERVICES)
 
 
 @asynccontextmanager
@@ -52,10 +54,13 @@ async def test_one_request_id_goes_through_every_service(open_folder: Path, more
         def events(service: str) -> list[str]:
             return [line["event"] for line in lines_of(running, service) if line.get("request_id") == "test-123"]
 
+        def is_told(service: str, event: str) -> bool:
+            return event in events(service)
+
         for service, event in (("gateway", "http.request"), ("bots", "chat.turn"), ("knowledge", "knowledge.searched")):
-            wait_until(lambda s=service, e=event: e in events(s), limit=5, what=f"{event} of test-123")  # type: ignore[misc]
+            wait_until(partial(is_told, service, event), limit=5, what=f"{event} of test-123")
         assert len(events("gateway")) == len(set(events("gateway")))
-        for service in SERVICES:
+        for service in NAMES:
             for line in lines_of(running, service):
                 assert line["service"] == service
                 assert {"ts", "level", "event"} <= line.keys()
@@ -111,7 +116,7 @@ async def test_no_secret_stands_in_logs_metrics_or_command_lines(open_folder: Pa
         for secret in (running.folder / "secrets").iterdir():
             canaries[secret.name] = secret.read_text().strip()
     logs = dict(log_files(running))
-    assert {f"{name}.log" for name in (*SERVICES, "nats", "postgres")} <= logs.keys()
+    assert {f"{name}.log" for name in (*NAMES, "nats", "postgres")} <= logs.keys()
     assert b"chat.turn" in logs["bots.log"]
     places = {"metrics": metrics, "command lines": command_lines, **logs}
     found = [

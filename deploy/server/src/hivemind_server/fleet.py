@@ -31,9 +31,6 @@ from hivemind_common.telemetry import Sink, get_logger
 from hivemind_server.data import DataFolder
 from hivemind_server.members import Member, MemberError, ProcessMember, TaskMember
 
-OPS_ORDER: Final = ("gateway", "auth", "bots", "knowledge", "chatalot-bridge", "updater")
-"""The ops port of each is the main port plus its place here, counted from 1."""
-
 DRAIN_LIMIT: Final = timedelta(seconds=20)
 _DEATHS: Final = 5
 _WITHIN: Final = timedelta(minutes=1)
@@ -187,7 +184,9 @@ class Fleet:
             update={
                 "database_url": self.postgres.dsn(role, self._data.secret(role)) if role else None,
                 "nats_url": self.nats.url_for(service.name),
-                "ops_bind": HostPort("127.0.0.1", _ops_port(service.name, self._environment.bind.port)),
+                "ops_bind": HostPort(
+                    "127.0.0.1", _ops_port(self._services.index(service), self._environment.bind.port)
+                ),
             }
         )
         if not self._processes:
@@ -308,9 +307,9 @@ def _death_of(server: EmbeddedPostgres | EmbeddedNats) -> Callable[[], Awaitable
     return ended
 
 
-def _ops_port(name: str, main: int) -> int:
-    """Return the service's place above the main port, or 0 for any free one where that place is taken."""
-    port = main + 1 + OPS_ORDER.index(name) if main and name in OPS_ORDER else 0
+def _ops_port(place: int, main: int) -> int:
+    """Return the port for a service's place in the fleet, the first above the main port; 0, any free one, when taken."""
+    port = main + 1 + place if main else 0
     if not 0 < port <= 65535:
         return 0
     with socket.socket() as probe:

@@ -1,4 +1,4 @@
-"""The services that this version consists of, the only door to the outside first."""
+"""The services that this version consists of."""
 
 from __future__ import annotations
 
@@ -11,3 +11,4 @@ from hivemind_gateway.service import GATEWAY
 from hivemind_knowledge.service import KNOWLEDGE
 
 SERVICES: Final[tuple[Service, ...]] = (GATEWAY, AUTH, BOTS, KNOWLEDGE)
+"""The ops port of each follows from its place, so a new one comes last."""

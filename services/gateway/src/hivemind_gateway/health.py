@@ -23,11 +23,7 @@ from hivemind_gateway.routing import Access, Reply, Request, Routes
 
 routes = Routes()
 
-ASKED: Final[dict[str, Rpc[Nothing, ServiceHealth]]] = {
-    "auth": AUTH_HEALTH,
-    "bots": BOTS_HEALTH,
-    "knowledge": KNOWLEDGE_HEALTH,
-}
+ASKED: Final[tuple[Rpc[Nothing, ServiceHealth], ...]] = (AUTH_HEALTH, BOTS_HEALTH, KNOWLEDGE_HEALTH)
 NEEDED: Final = frozenset({"gateway", "auth", "bots", "db", "nats"})
 """Without these nothing can be answered; without the others something can."""
 
@@ -46,8 +42,8 @@ async def health(request: Request) -> Reply:
     """Tell how everything is."""
     bus = request.door.bus
     components: dict[str, ComponentHealth] = {"gateway": OK}
-    reports = await asyncio.gather(*(_ask(request, contract) for contract in ASKED.values()))
-    components.update({name: report.service for name, report in zip(ASKED, reports, strict=True)})
+    reports = await asyncio.gather(*(_ask(request, contract) for contract in ASKED))
+    components.update({contract.owner: report.service for contract, report in zip(ASKED, reports, strict=True)})
     seen = [report.parts["db"] for report in reports if "db" in report.parts]
     components["db"] = _worst(seen, "no service that keeps data answers")
     components["nats"] = OK if bus.is_connected else ComponentHealth(status=Condition.DOWN, detail="not connected")

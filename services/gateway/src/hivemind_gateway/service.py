@@ -10,7 +10,6 @@ from aiohttp import web
 
 from hivemind_common.bus import open_bus
 from hivemind_common.contracts.auth import (
-    AUTH_HEALTH,
     GET_SETUP_STATE,
     IDENTIFY,
     NOTE_SETUP_REFUSED,
@@ -19,7 +18,6 @@ from hivemind_common.contracts.auth import (
     USE_BREAK_GLASS,
 )
 from hivemind_common.contracts.bots import (
-    BOTS_HEALTH,
     CREATE_BOT,
     GET_BOT,
     LIST_BOTS,
@@ -30,7 +28,6 @@ from hivemind_common.contracts.bots import (
 from hivemind_common.contracts.knowledge import (
     ADD_SNIPPET,
     GET_SNIPPET,
-    KNOWLEDGE_HEALTH,
     LIST_SNIPPETS,
     REMOVE_SNIPPET,
     SEARCH_SNIPPETS,
@@ -71,14 +68,13 @@ GATEWAY = Service(
     "gateway",
     open_gateway,
     calls=(
-        AUTH_HEALTH,
+        *health.ASKED,
         GET_SETUP_STATE,
         IDENTIFY,
         NOTE_SETUP_REFUSED,
         REGISTER_ADMIN,
         SIGN_IN,
         USE_BREAK_GLASS,
-        BOTS_HEALTH,
         CREATE_BOT,
         GET_BOT,
         LIST_BOTS,
@@ -87,7 +83,6 @@ GATEWAY = Service(
         TAKE_TURN,
         ADD_SNIPPET,
         GET_SNIPPET,
-        KNOWLEDGE_HEALTH,
         LIST_SNIPPETS,
         REMOVE_SNIPPET,
         SEARCH_SNIPPETS,
