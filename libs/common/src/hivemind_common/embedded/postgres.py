@@ -32,6 +32,7 @@ from hivemind_common.embedded.process import (
     spawn,
     tail_from,
 )
+from hivemind_common.schema.runner import OLDEST_POSTGRES
 
 OWNER = "hivemind"
 """The bootstrap superuser, and the database that belongs to it."""
@@ -42,7 +43,6 @@ _START_LIMIT = timedelta(seconds=120)  # recovery after a crash may have much to
 _SHARED_MEMORY_LIMIT = timedelta(seconds=15)
 _PROGRAM_LIMIT = timedelta(seconds=120)
 _SOCKET_FOLDER_MAX = 107 - len("/.s.PGSQL.5432")
-_OLDEST_MAJOR = 15
 _ROOM_TO_START = 16 * 1024 * 1024  # a segment of the write-ahead log
 
 
@@ -176,9 +176,9 @@ class EmbeddedPostgres:
         told = await run([binaries / "postgres", "--version"], account=self._account, limit=_PROGRAM_LIMIT)
         found = re.search(r"\(PostgreSQL\) (\d+)", told)
         major = int(found.group(1)) if found else 0
-        if major < _OLDEST_MAJOR:
+        if major < OLDEST_POSTGRES:
             raise EmbeddedError(
-                f"{binaries} holds Postgres {major}, and {_OLDEST_MAJOR} is the oldest that will do",
+                f"{binaries} holds Postgres {major}, and {OLDEST_POSTGRES} is the oldest that will do",
                 "unset HIVEMIND_POSTGRES_BIN",
             )
         return major
