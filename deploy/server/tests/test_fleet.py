@@ -197,7 +197,7 @@ async def test_a_killed_server_is_started_again_where_it_was(open_folder: Path, 
         for number, server in enumerate(servers, start=1):
             old = server.pid
             os.kill(old, signal.SIGKILL)
-            await until(lambda number=number: len(changes) == number)  # type: ignore[misc]
+            await until(lambda number=number: len(changes) == number)  # type: ignore[misc]  # mypy infers no lambda with a default
             assert server.pid != old
             assert server.is_alive()
         assert fleet.nats.url == url
@@ -213,7 +213,7 @@ async def test_a_killed_service_is_started_again_on_its_port(open_folder: Path) 
         for number, signal_ in enumerate((signal.SIGKILL, signal.SIGTERM), start=1):
             old = fleet.members["gateway"].pid
             os.kill(old, signal_)
-            await until(lambda number=number: len(changes) == number)  # type: ignore[misc]
+            await until(lambda number=number: len(changes) == number)  # type: ignore[misc]  # mypy infers no lambda with a default
             assert json.loads(await get(url))["pid"] == fleet.members["gateway"].pid != old
             assert fleet.members["gateway"].running.ops_port == ops_port
 
@@ -226,7 +226,7 @@ async def test_what_dies_again_and_again_is_given_up(open_folder: Path, monkeypa
         for number in range(5):
             os.kill(fleet.nats.pid, signal.SIGKILL)
             if number < 4:
-                await until(lambda number=number: len(changes) == number + 1)  # type: ignore[misc]
+                await until(lambda number=number: len(changes) == number + 1)  # type: ignore[misc]  # mypy infers no lambda with a default
         with pytest.raises(FleetError, match="nats died 5 times within a minute"):
             async with asyncio.timeout(10):
                 await fleet.wait()

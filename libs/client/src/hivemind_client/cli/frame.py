@@ -188,6 +188,6 @@ def _signed(function: Callable[..., Any], own: list[inspect.Parameter]) -> Calla
         *(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own),
         *_SHARED,
     ]
-    function.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    function.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # any function may carry one
     function.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return function
