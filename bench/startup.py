@@ -1,9 +1,9 @@
 """How long `hivemind up` takes to its ready line, and how much memory it needs at rest: `.venv/bin/python -m bench.startup`.
 
 The environment is made, so that no package is fetched. A first start has an empty data folder; later starts have one
-that an admin, a bot and a snippet lie in. Memory is the sum of PSS (each page counted once, shared among those who map it) over
-`up` and everything below it, some seconds after the ready line. Postgres's shared memory is left out of the sum, and
-printed beside it.
+that an admin, a bot and a snippet lie in. Memory is the sum of PSS (each page counted once, shared among those who map
+it) over `up` and everything below it, when it no longer changes after the ready line. Postgres's shared memory is left
+out of the sum, and printed beside it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """`python -m tests.record_wire COMMIT`: make a state of the code the previous one, and record what its services say.
 
-What is kept: the messages of a walk, random ones beside them, and the schemas that were committed at that state. Only that state's code runs, on a database that it has migrated; today's is the walk that is taken, and the pen.
+What is kept: the messages of a walk, random ones beside them, and the schemas that were committed at that state. Only
+that state's code runs, on a database that it has migrated; today's are the walk that is taken, and what writes it down.
 """
 
 from __future__ import annotations

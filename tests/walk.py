@@ -21,7 +21,7 @@ VARIABLES: Final[Mapping[str, str]] = {
     "HIVEMIND_LLM_MODEL": "away",
     "HIVEMIND_LLM_LOCAL": "false",
 }
-"""With a break-glass key. The instance's own provider is hosted and away, so that its refusals are met; the bots that answer use `quote`."""
+"""The instance's own provider is hosted and away, so that its refusals are met; the bots that answer use `quote`."""
 
 NOBODY: Final = UUID("01900000-0000-7000-8000-000000000000")
 BOTS: Final = "/api/v1/bots"

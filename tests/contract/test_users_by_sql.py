@@ -62,7 +62,8 @@ async def keys_of(owner: Any, name: str) -> list[tuple[str, bool]]:
     """Read the names of somebody's keys, and whether each is alive."""
     rows = await owner.fetch(
         "SELECT key.name, key.revoked_at IS NULL AS alive"
-        "  FROM auth.api_key AS key JOIN auth.account ON account.id = account_id WHERE username = $1 ORDER BY key.created_at, key.name",
+        "  FROM auth.api_key AS key JOIN auth.account ON account.id = account_id"
+        " WHERE username = $1 ORDER BY key.created_at, key.name",
         name,
     )
     return [tuple(row) for row in rows]

@@ -111,7 +111,7 @@ async def test_no_secret_stands_in_logs_metrics_or_command_lines(open_folder: Pa
             for part in ("nats", "postgres"):
                 os.kill(running.told[part]["pid"], signal.SIGKILL)
                 await use_while_it_is_away(client)
-            metrics = b"".join([await read_metrics(running, client), *(await read_ops(running, client))])
+            metrics = b"".join([await read_metrics(client), *(await read_ops(running, client))])
         command_lines = b"\n".join(command_line(pid) for pid in family(running.process.pid))
         for secret in (running.folder / "secrets").iterdir():
             canaries[secret.name] = secret.read_text().strip()
@@ -187,7 +187,7 @@ async def use_while_it_is_away(client: Instance) -> None:
     await until(is_answered, limit=20, what="everything answers again")
 
 
-async def read_metrics(running: Up, client: Instance) -> bytes:
+async def read_metrics(client: Instance) -> bytes:
     _, text, _ = await client.call("GET", "/metrics", key="", headers=bearer("metrics token"), expect=200)
     return str(text).encode()
 

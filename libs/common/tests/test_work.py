@@ -434,7 +434,8 @@ async def test_a_database_that_goes_away_is_waited_for(pool: Database, owner: An
         await all_done(owner)
         for _ in range(5):
             await owner.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()"
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE pid <> pg_backend_pid() AND datname = current_database()"
             )
         await owner.execute("INSERT INTO work_test.work (kind, key, payload) VALUES ($1, 'after', '{}')", KIND)
         await all_done(owner)

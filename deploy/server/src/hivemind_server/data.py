@@ -17,7 +17,7 @@ from hivemind_server.console import RefusalError
 
 SYSTEM_FOLDER = Path("/var/lib/hivemind")
 _OURS = ("lock", "postgres/cluster")
-"""One of these lies in every folder that was ever used: the first thing that is made, and what a restored copy must have."""
+"""One of these lies in every folder that was ever used: what is made first, and what a restored copy must have."""
 
 _ELSEWHERE = "choose another folder: --data-dir /path/to/folder"
 

@@ -11,13 +11,13 @@ from hivemind_common.secrets import SecretStr
 
 _NO_SERVICE_NEEDS = frozenset({"DB_PASSWORD", "HIVEMIND_POSTGRES_BIN", "HIVEMIND_NATS_SERVER"})
 
-_EVERY_SERVICE = frozenset({"HIVEMIND_DATABASE_URL", "HIVEMIND_NATS_URL"})
+_SHARED_SECRETS = frozenset({"HIVEMIND_DATABASE_URL", "HIVEMIND_NATS_URL"})
 _OWN_SECRETS: Mapping[str, frozenset[str]] = {
     "gateway": frozenset({"ADMIN_API_KEY", "HIVEMIND_SETUP_TOKEN", "HIVEMIND_METRICS_TOKEN"}),
     "bots": frozenset({"HIVEMIND_LLM_API_KEY", "HIVEMIND_INTEGRATION_ENCRYPTION_KEY"}),
     "chatalot-bridge": frozenset({"HIVEMIND_INTEGRATION_ENCRYPTION_KEY"}),
 }
-"""A process that is taken over gives away what it was told, so each is told what it works with."""
+"""By service, beside what all are told: a process that is taken over gives away whatever it was told."""
 
 Keep = Callable[[str, SecretStr], Path]
 """Gets a variable's name and its secret; answers the file in which the secret lies."""
@@ -26,7 +26,7 @@ Keep = Callable[[str, SecretStr], Path]
 def to_variables(service: str, environment: Environment, keep: Keep) -> dict[str, str]:
     """Return the variables that `read_environment` turns into the same settings, with the secrets of this service only."""
     told = {}
-    secrets = _EVERY_SERVICE | _OWN_SECRETS.get(service, frozenset())
+    secrets = _SHARED_SECRETS | _OWN_SECRETS.get(service, frozenset())
     for variable, field in VARIABLES.items():
         value = getattr(environment, field)
         if field not in environment.model_fields_set or value is None or variable in _NO_SERVICE_NEEDS:

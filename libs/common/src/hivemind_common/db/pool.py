@@ -26,7 +26,7 @@ else:
 
 CONNECT_SECONDS: Final = 2
 ANSWER_SECONDS: Final = 0.7
-"""Shorter than the question how a service is, so that it can still tell."""
+"""Shorter than a caller waits for the health of a service, so that this one can still tell."""
 
 RELEASE_SECONDS: Final = 0.25
 CLOSE_SECONDS: Final = 5

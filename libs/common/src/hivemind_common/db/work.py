@@ -249,9 +249,10 @@ What it raises decides: a refusal that asking again cannot cure buries the row, 
 class Worker:
     """Does the work of one kind. `run` is a loop for `runtime.daemons`; cancelled, it gives back what it has not done.
 
-    `delays` are those before the second attempt, the third and so on; after the last one fails, or `deadline` passes, the
-    row is dead. The deadline is shorter than the lease, and counted from before the claim: a handler never acts on a row
-    that may be another's. `random` answers 0 to 1; the host's clock is not asked for anything.
+    `delays` are those before the second attempt, the third and so on; when the attempt after the last one fails, the row
+    is dead. An attempt that takes longer than `deadline` has failed. The deadline is shorter than the lease, and counted
+    from before the claim: a handler never acts on a row that may be another's. `random` answers 0 to 1; the host's clock
+    is not asked for anything.
     """
 
     def __init__(

@@ -6,8 +6,8 @@ leaves a migration either done or not begun, and of two starters one waits for t
 
 A pre migration is safe under the last release's code, so it may run while that still does. A post migration takes away
 what only old code needs: it runs when none is left. Whoever replaces all code at once runs both in one go; else pre,
-then the new services, then post. That no old code is left is known from the caller, who chose the phase, and seen in the
-sessions of the services' roles, which tell their version: one of another version is named and nothing is taken away.
+then the new services, then post. That no old code is left is known from the caller, who chose the phase, and seen in
+the sessions of the services' roles, which tell their version: one of another version is named and nothing is taken away.
 """
 
 from __future__ import annotations
