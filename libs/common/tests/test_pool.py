@@ -105,7 +105,12 @@ async def test_a_connection_that_was_idle_for_long_is_not_trusted(
         await pool.give_back(taken, is_clean=True)
 
 
-async def test_whoever_is_interrupted_leaves_a_usable_pool(servers: Servers, database: str) -> None:
+async def test_whoever_is_interrupted_leaves_a_usable_pool(servers: Servers, database: str, owner: Any) -> None:
+    sleeping = "SELECT count(*) FROM pg_stat_activity WHERE datname = $1 AND wait_event = 'PgSleep'"
+
+    async def both_sleep() -> bool:
+        return bool(await owner.fetchval(sleeping, database) == 2)
+
     async with open_database(servers.dsn("hivemind_bots", database), "bots", size=2) as pool:
 
         async def sleep() -> None:
@@ -113,7 +118,7 @@ async def test_whoever_is_interrupted_leaves_a_usable_pool(servers: Servers, dat
                 await conn.fetchval("SELECT pg_sleep(30)")
 
         tasks = [asyncio.create_task(sleep()) for _ in range(6)]
-        await asyncio.sleep(0.05)
+        await until(both_sleep, limit=5, what="both connections are in use, and four tasks wait")
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
+import json
 from typing import Any
 
 import pytest
+import structlog
 
-from hivemind_common.telemetry import StandardOutput
+from hivemind_common.telemetry import StandardOutput, configure_logging, get_logger
 from hivemind_common.testing.waiting import until
 
 
@@ -55,14 +56,16 @@ async def test_a_flood_does_not_pile_up(written: Counted) -> None:
     assert len(written.getvalue()) >= 1_600
 
 
-async def test_what_is_urgent_takes_along_what_was_held(written: Counted) -> None:
+@pytest.mark.parametrize("level", ["warning", "error"])
+async def test_what_is_urgent_goes_out_at_once_and_takes_along_what_was_held(written: Counted, level: str) -> None:
     output = StandardOutput(written)
-    output.write("bots", b"info\n")
-    output.write("bots", b"error\n")
-    output.flush()
+    configure_logging("info", output.write, output.flush)
+    try:
+        get_logger().info("held")
+        assert written.writes == 0
+        getattr(get_logger(), level)("urgent")
+    finally:
+        structlog.reset_defaults()
 
-    assert written.getvalue() == b"info\nerror\n"
-    await asyncio.sleep(0)
-    output.write("bots", b"later\n")
-    output.flush()
-    assert written.getvalue() == b"info\nerror\nlater\n"
+    assert [json.loads(line)["event"] for line in written.getvalue().splitlines()] == ["held", "urgent"]
+    assert written.writes == 1
