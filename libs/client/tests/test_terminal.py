@@ -207,7 +207,7 @@ async def test_ctrl_c_ends_with_130_and_no_traceback(env: dict[str, str], double
     await arrived.wait()
     process.send_signal(signal.SIGINT)
     out, err = await process.communicate()
-    assert (process.returncode, out) == (130, b"")
+    assert (process.returncode, out) == (130, b""), err
     assert b"Traceback" not in err
 
 
