@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 from typing import Any, Final, TypeVar
 
 import orjson
-from aiohttp import web
+from aiohttp import HttpVersion11, hdrs, web
 from pydantic import BaseModel, ValidationError
 
 from hivemind_common.errors import ValidationFailedError
 from hivemind_gateway.problems import (
     BadRequestError,
+    BrokenRequestError,
     MalformedJsonError,
     PayloadTooLargeError,
     UnsupportedMediaTypeError,
@@ -26,7 +28,11 @@ MAX_DEPTH: Final = 64
 MAX_DIGITS: Final = 400
 """A number with more digits than any double has is out of range, whatever it says."""
 
+PATIENCE_SECONDS: float = 30.0
+"""So long may a body take from its first byte to its last."""
+
 JSON: Final = "application/json"
+PATCHES: Final = frozenset({JSON, "application/merge-patch+json"})
 
 
 def check_head(request: web.Request, *, needs_body: bool) -> None:
@@ -40,21 +46,30 @@ def check_head(request: web.Request, *, needs_body: bool) -> None:
         return
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise UnsupportedMediaTypeError("bodies are not read compressed: send it without Content-Encoding")
-    if needs_body and request.content_type != JSON:
+    if request.content_type not in (PATCHES if request.method == hdrs.METH_PATCH else {JSON}):
         raise UnsupportedMediaTypeError("send the body with Content-Type: application/json")
-    if needs_body and (request.charset or "utf-8").lower() not in {"utf-8", "utf8"}:
+    if (request.charset or "utf-8").lower() not in {"utf-8", "utf8"}:
         raise UnsupportedMediaTypeError("send the body in UTF-8")
 
 
 async def read(request: web.Request) -> bytes:
-    """Read a body; raises `PayloadTooLargeError` as soon as the limit is passed."""
+    """Read a body; raises `PayloadTooLargeError` as soon as the limit is passed, `BrokenRequestError` when it stops."""
+    if hdrs.EXPECT in request.headers and request.version == HttpVersion11:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # that was no part of the answer
     pieces = []
     size = 0
-    async for piece in request.content.iter_any():
-        size += len(piece)
-        if size > MAX_BODY:
-            raise PayloadTooLargeError(f"the body may have {MAX_BODY} bytes at most")
-        pieces.append(piece)
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            async for piece in request.content.iter_any():
+                size += len(piece)
+                if size > MAX_BODY:
+                    raise PayloadTooLargeError(f"the body may have {MAX_BODY} bytes at most")
+                pieces.append(piece)
+    except TimeoutError:
+        raise BrokenRequestError(f"the body did not arrive within {PATIENCE_SECONDS:g} seconds") from None
+    except web.RequestPayloadError:
+        raise BrokenRequestError("the body's chunks cannot be read") from None
     return b"".join(pieces)
 
 

@@ -23,6 +23,7 @@ from hivemind_common.contracts.bots import (
 )
 from hivemind_common.contracts.kinds import Message
 from hivemind_gateway import cursors
+from hivemind_gateway.queries import Whole
 from hivemind_gateway.routing import Access, Reply, Request, Routes, created
 
 routes = Routes()
@@ -33,7 +34,7 @@ class BotQuery(BaseModel):
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
-    limit: Annotated[int, Field(ge=1, le=200)] = 50
+    limit: Annotated[Whole, Field(ge=1, le=200)] = 50
     cursor: str | None = None
     status: BotStatus | None = None
     tier: Tier | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -19,6 +20,7 @@ from hivemind_common.errors import HivemindError
 from hivemind_common.ids import ConversationId
 from hivemind_common.secrets import digest
 from hivemind_common.telemetry import get_logger
+from hivemind_gateway.headers import add_headers
 from hivemind_gateway.problems import NotAcceptableError, bug_document, document
 from hivemind_gateway.routing import Access, Reply, Request, Routes
 
@@ -27,6 +29,8 @@ routes = Routes()
 TURN_TIMEOUT: Final = timedelta(seconds=120)
 HEARTBEAT_SECONDS: Final = 10
 EVENTS: Final = "text/event-stream"
+
+_WEIGHT: Final = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?")
 
 log = get_logger()
 
@@ -62,24 +66,28 @@ def wants_events(accept: list[str]) -> bool:
 
     Of two types that are equally welcome the first one counts.
     """
-    ranges = [part.strip() for value in accept for part in value.split(",") if part.strip()]
+    ranges = [_range(part) for value in accept for part in value.lower().split(",") if part.strip()]
     if not ranges:
         return False
-    best, best_quality = None, 0.0
-    for part in ranges:
-        name, *parameters = (piece.strip() for piece in part.lower().split(";"))
-        quality = 1.0
-        for parameter in parameters:
-            if parameter.startswith("q="):
-                try:
-                    quality = float(parameter[2:])
-                except ValueError:
-                    quality = 0.0
-        if name in {EVENTS, "application/json", "application/*", "*/*"} and quality > best_quality:
-            best, best_quality = name, quality
-    if best is None:
+    json, events = (_welcome(ranges, offer) for offer in ("application/json", EVENTS))
+    if json[0] == events[0] == 0:
         raise NotAcceptableError
-    return best == EVENTS
+    return events > json
+
+
+def _range(text: str) -> tuple[str, float]:
+    name, *parameters = (piece.strip() for piece in text.split(";"))
+    weights = [parameter[2:] for parameter in parameters if parameter.startswith("q=")]
+    return name, float(weights[0]) if weights and _WEIGHT.fullmatch(weights[0]) else 0.0 if weights else 1.0
+
+
+def _welcome(ranges: list[tuple[str, float]], offer: str) -> tuple[float, int]:
+    """Return how welcome a type is, and how early: what is said of it counts most, then of its kind, then of all."""
+    for name in (offer, f"{offer.partition('/')[0]}/*", "*/*"):
+        for place, (said, weight) in enumerate(ranges):
+            if said == name:
+                return weight, -place
+    return 0.0, 0
 
 
 async def _stream(request: Request, incoming: Incoming[TurnEvent, Answer]) -> web.StreamResponse:
@@ -91,6 +99,7 @@ async def _stream(request: Request, incoming: Incoming[TurnEvent, Answer]) -> we
     response = web.StreamResponse(
         headers={"Content-Type": EVENTS, "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     )
+    add_headers(request.http, response)
     await response.prepare(request.http)
     writer = EventWriter(response, str(first.message_id))
     async with writer.heartbeats():

@@ -6,18 +6,22 @@ import asyncio
 import hashlib
 import os
 import re
-from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, cast
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from prometheus_client import Counter, Histogram
 
 from hivemind_common.environment import Environment
 from hivemind_common.errors import HivemindError
 from hivemind_common.ids import new_id
+from hivemind_common.ops import Handler
 from hivemind_common.telemetry import REQUEST_ID, Metrics, get_logger
 from hivemind_gateway import problems
-from hivemind_gateway.peers import client_of
+from hivemind_gateway.headers import PATTERN, REQUEST, add_headers
+from hivemind_gateway.paths import Paths
+from hivemind_gateway.peers import client_of, peer_of
+from hivemind_gateway.problems import joined
+from hivemind_gateway.transport import check, method_and_path
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -25,70 +29,101 @@ _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "O
 CLIENT_LEFT: Final = 499
 """What is counted, as nginx does, where the client left before there was an answer."""
 
-REQUEST: Final = web.RequestKey("request_id", str)
-
 log = get_logger()
-
-Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Edge:
     """The outermost layer of the door."""
 
-    def __init__(self, environment: Environment, metrics: Metrics) -> None:
+    def __init__(self, environment: Environment, metrics: Metrics, router: web.UrlDispatcher, paths: Paths) -> None:
         self._environment = environment
+        self._router = router
+        self._paths = paths
         # Addresses stand in logs hashed, and the salt is never written down.
         self._salt = os.urandom(16)
         self._counted: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._requests = metrics.counter("hivemind_http_requests", "Requests answered.", "method", "route", "status")
         self._seconds = metrics.histogram("hivemind_http_request_seconds", "Seconds a request took.", "route")
 
-    @web.middleware
-    async def pass_through(self, request: web.Request, handler: Next) -> web.StreamResponse:
-        """Let a request through."""
-        loop = asyncio.get_running_loop()
-        started = loop.time()
-        given = request.headers.get("X-Request-Id", "")
-        request_id = given if _REQUEST_ID.fullmatch(given) else str(new_id())
+    def around(self, handler: Handler) -> Handler:
+        """Let every request through to `handler`, and nothing but problem documents out where it is refused."""
+
+        async def pass_through(request: web.BaseRequest) -> web.StreamResponse:
+            loop = asyncio.get_running_loop()
+            started = loop.time()
+            given = request.headers.get("X-Request-Id", "")
+            request_id = given if _REQUEST_ID.fullmatch(given) else str(new_id())
+            token = REQUEST_ID.set(request_id)
+            request[REQUEST] = request_id
+            status = CLIENT_LEFT
+            try:
+                # The application makes its requests itself: they are of this class.
+                response = await self._answer(cast(web.Request, request), handler, request_id)
+                if not response.prepared:
+                    add_headers(request, response)
+                status = response.status
+                return response
+            finally:
+                self._record(request, status, loop.time() - started)
+                REQUEST_ID.reset(token)
+
+        return pass_through
+
+    def refuse(self, request: web.BaseRequest, why: str, raw: bytes) -> web.StreamResponse:
+        """Answer what is no request, or one by a method that the parser does not know."""
+        request_id = str(new_id())
         token = REQUEST_ID.set(request_id)
         request[REQUEST] = request_id
-        status = CLIENT_LEFT
         try:
-            response = await self._answer(request, handler, request_id)
-            status = response.status
+            response = problems.response(self._judge(why, raw), request_id)
+            add_headers(request, response)
+            self._tell("other", "unmatched", response.status, 0.0, str(peer_of(request)))
             return response
         finally:
-            self._record(request, status, loop.time() - started)
             REQUEST_ID.reset(token)
 
-    async def _answer(self, request: web.Request, following: Next, request_id: str) -> web.StreamResponse:
+    def _judge(self, why: str, raw: bytes) -> HivemindError:
+        line = method_and_path(raw)
+        if line is None or line[0] in _METHODS:
+            return problems.BrokenRequestError(why)
+        allow = self._paths.allow(line[1])
+        return problems.MethodNotAllowedError(allow) if allow is not None else problems.NotFoundError()
+
+    async def _answer(self, request: web.Request, following: Handler, request_id: str) -> web.StreamResponse:
         try:
+            check(request)
+            path = request.rel_url.raw_path
+            # The router decodes what a path has percent-encoded; ours have one spelling.
+            if "%" in path and self._paths.allow(path) is None:
+                raise problems.NotFoundError
+            if hdrs.EXPECT in request.headers:
+                await self._check_expectation(request)
             return await following(request)
         except HivemindError as refusal:
-            response = problems.response(refusal, request_id)
-            if refusal.http_status == problems.PayloadTooLargeError.status:
-                response.force_close()
-            return response
+            return problems.response(refusal, request_id)
         except web.HTTPMethodNotAllowed as fault:
-            response = problems.response(problems.MethodNotAllowedError(), request_id)
-            response.headers["Allow"] = problems.joined(fault.allowed_methods)
-            return response
-        except web.HTTPException as fault:
-            if fault.status == 404:
-                return problems.response(problems.NotFoundError(), request_id)
-            if fault.status == 413:
-                return problems.response(problems.PayloadTooLargeError("the body is too large"), request_id)
-            return problems.response(problems.BadRequestError("the request cannot be read"), request_id)
+            return problems.response(problems.MethodNotAllowedError(joined(fault.allowed_methods)), request_id)
+        except web.HTTPNotFound:
+            return problems.response(problems.NotFoundError(), request_id)
         except ConnectionResetError:
             return web.Response(status=CLIENT_LEFT)  # reaches nobody, and is counted
         except Exception as fault:
             log.error("http.bug", exc_info=fault)
             return problems.problem_response(problems.bug_document(request_id))
 
-    def _record(self, request: web.Request, status: int, seconds: float) -> None:
-        resource = request.match_info.route.resource
-        route = resource.canonical if resource is not None else "unmatched"
+    async def _check_expectation(self, request: web.Request) -> None:
+        """Who waits for `100 Continue` is told of a wrong path or method first; the body's reader says the word."""
+        found = await self._router.resolve(request)
+        if found.http_exception is not None:
+            raise found.http_exception
+        if request.headers[hdrs.EXPECT].lower() != "100-continue":
+            raise problems.BadRequestError("Expect can be 100-continue and nothing else")
+
+    def _record(self, request: web.BaseRequest, status: int, seconds: float) -> None:
         method = request.method if request.method in _METHODS else "other"
+        self._tell(method, request.get(PATTERN, "unmatched"), status, seconds, client_of(request, self._environment))
+
+    def _tell(self, method: str, route: str, status: int, seconds: float, client: str) -> None:
         counted = self._counted.get((method, route, status))
         if counted is None:
             # Looking a label up costs more than counting; there are as many as routes, methods and statuses.
@@ -96,20 +131,11 @@ class Edge:
             self._counted[method, route, status] = counted
         counted[0].inc()
         counted[1].observe(seconds)
-        address = client_of(request, self._environment).encode()
         log.info(
             "http.request",
             method=method,
             route=route,
             status=status,
             duration_ms=round(seconds * 1000, 1),
-            client=hashlib.blake2b(address, key=self._salt, digest_size=8).hexdigest(),
+            client=hashlib.blake2b(client.encode(), key=self._salt, digest_size=8).hexdigest(),
         )
-
-
-async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """Put on every answer what each must have."""
-    response.headers.setdefault("X-Content-Type-Options", "nosniff")
-    response.headers.setdefault("Cache-Control", "no-store")
-    response.headers["X-Request-Id"] = request.get(REQUEST, "")
-    response.headers["Server"] = "hivemind"

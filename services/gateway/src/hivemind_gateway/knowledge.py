@@ -27,6 +27,7 @@ from hivemind_common.contracts.knowledge import (
 from hivemind_common.ids import SnippetId
 from hivemind_gateway import cursors
 from hivemind_gateway.problems import InvalidCursorError
+from hivemind_gateway.queries import Whole
 from hivemind_gateway.routing import Access, Reply, Request, Routes, created
 
 routes = Routes()
@@ -37,7 +38,7 @@ class PageQuery(BaseModel):
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
-    limit: Annotated[int, Field(ge=1, le=200)] = 50
+    limit: Annotated[Whole, Field(ge=1, le=200)] = 50
     cursor: str | None = None
 
 
@@ -47,7 +48,7 @@ class SearchQuery(BaseModel):
     model_config = ConfigDict(hide_input_in_errors=True)
 
     q: Annotated[str, StringConstraints(min_length=1, max_length=1_000)]
-    limit: Annotated[int, Field(ge=1, le=50)] = 10
+    limit: Annotated[Whole, Field(ge=1, le=50)] = 10
 
 
 class SnippetList(Message):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
@@ -13,6 +14,9 @@ from aiohttp import web
 from hivemind_common.environment import Environment, Network
 
 Address = IPv4Address | IPv6Address
+
+_ORIGIN: Final = re.compile(r"http://(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(?::([0-9]{1,5}))?")
+"""As a browser writes it: nothing before the name, nothing behind the port."""
 
 FORWARDING_HEADERS: Final = (
     "Forwarded",
@@ -25,7 +29,7 @@ FORWARDING_HEADERS: Final = (
 )
 
 
-def peer_of(request: web.Request) -> Address | None:
+def peer_of(request: web.BaseRequest) -> Address | None:
     """Return the address at the other end of the connection."""
     transport = request.transport
     name = transport.get_extra_info("peername") if transport is not None else None
@@ -47,7 +51,7 @@ def is_in(address: Address | None, networks: tuple[Network, ...]) -> bool:
     return address is not None and any(address in network for network in networks)
 
 
-def client_of(request: web.Request, environment: Environment) -> str:
+def client_of(request: web.BaseRequest, environment: Environment) -> str:
     """Return the address of the person: the peer's, or the one that a trusted proxy names."""
     peer = peer_of(request)
     if is_in(peer, environment.trusted_proxies):
@@ -106,19 +110,22 @@ def is_same_origin(request: web.Request, environment: Environment) -> bool:
     Neither header means that no browser made it: each sends `Origin` with unsafe methods. The request's own Host
     proves nothing but the port.
     """
-    site = request.headers.get("Sec-Fetch-Site")
-    if site is not None:
-        return site in {"same-origin", "none"}
-    origin = request.headers.get("Origin")
-    if origin is None:
+    sites = request.headers.getall("Sec-Fetch-Site", [])
+    if sites:
+        return len(sites) == 1 and sites[0] in {"same-origin", "none"}
+    origins = request.headers.getall("Origin", [])
+    if not origins:
         return True
-    if origin.lower() == environment.public_url:
+    if len(origins) > 1:
+        return False
+    origin = origins[0].lower()
+    if origin == environment.public_url:
         return True
-    try:
-        parts = urlsplit(origin.lower())
-        port = parts.port
-    except ValueError:
+    parts = _ORIGIN.fullmatch(origin)
+    if parts is None or not is_loopback_name(parts[1].strip("[]")):
         return False
-    if parts.scheme != "http" or parts.path or parts.query or not is_loopback_name(parts.hostname or ""):
-        return False
-    return (port or 80) == (host_of(request)[1] or 80)
+    return _port(parts[2]) == _port(host_of(request)[1])
+
+
+def _port(given: str | int | None) -> int:
+    return int(given) if given is not None else 80

@@ -33,6 +33,10 @@ class BadRequestError(HivemindError):
     status = 400
 
 
+class BrokenRequestError(BadRequestError):
+    """The request cannot be read, or not to its end: where the next one would begin is not known either."""
+
+
 class AmbiguousCredentialsError(HivemindError):
     """Two valid credentials of different principals."""
 
@@ -118,6 +122,10 @@ class MethodNotAllowedError(EdgeError):
     status = 405
     words = "this path does not know that method"
 
+    def __init__(self, allow: str) -> None:
+        super().__init__()
+        self.allow = allow
+
 
 class NotAcceptableError(EdgeError):
     """The caller accepts none of what there is."""
@@ -185,7 +193,12 @@ def response(error: HivemindError, request_id: str) -> web.Response:
     seconds = retry_after(error)
     if seconds is not None:
         headers["Retry-After"] = str(seconds)
-    return problem_response(document(error, request_id), headers)
+    if isinstance(error, MethodNotAllowedError):
+        headers["Allow"] = error.allow
+    told = problem_response(document(error, request_id), headers)
+    if isinstance(error, (BrokenRequestError, PayloadTooLargeError)):
+        told.force_close()
+    return told
 
 
 def problem_response(body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> web.Response:

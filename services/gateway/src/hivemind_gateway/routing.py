@@ -12,19 +12,20 @@ from typing import Any, Final, get_type_hints
 from uuid import UUID
 
 from aiohttp import web
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from hivemind_common.bus import Bus, Call
 from hivemind_common.contracts.bots import RESOLVE_BOT, BotNamed, BotNotFoundError
 from hivemind_common.contracts.kinds import Message
 from hivemind_common.environment import Environment
-from hivemind_common.errors import HivemindError, ValidationFailedError
+from hivemind_common.errors import HivemindError
 from hivemind_common.principal import ANONYMOUS, Principal
 from hivemind_common.telemetry import REQUEST_ID
-from hivemind_gateway import bodies
-from hivemind_gateway.identity import COOKIE, Caller, Identities
+from hivemind_gateway import bodies, queries
+from hivemind_gateway.headers import DROPS_COOKIE, PATTERN
+from hivemind_gateway.identity import Caller, Identities
 from hivemind_gateway.peers import client_of, is_same_origin
-from hivemind_gateway.problems import CsrfError, InsufficientScopeError, joined, of_validation
+from hivemind_gateway.problems import CsrfError, InsufficientScopeError, joined
 
 EDGE_TIMEOUT: Final = timedelta(seconds=10)
 SLUG_FORM: Final = re.compile(r"[a-z0-9-]{3,32}")
@@ -202,20 +203,25 @@ def mount(router: web.UrlDispatcher, door: Door, rows: list[Route]) -> None:
         )
         for row in found:
             handler = _handler(door, row)
-            resource.add_route(row.method, handler)
+            resource.add_route(row.method, handler, expect_handler=_wait)
             if row.method == "GET":
-                resource.add_route("HEAD", handler)
-        resource.add_route("OPTIONS", _options(joined(methods)))
+                resource.add_route("HEAD", handler, expect_handler=_wait)
+        resource.add_route("OPTIONS", _options(path, joined(methods)), expect_handler=_wait)
 
 
-def _options(allow: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    async def tell(_request: web.Request) -> web.StreamResponse:
+
+
+def _options(path: str, allow: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def tell(request: web.Request) -> web.StreamResponse:
+        request[PATTERN] = path
         return web.Response(status=204, headers={"Allow": allow})
 
     return tell
 
 
 def _handler(door: Door, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+async def _wait(_request: web.Request) -> None:
+    """Say nothing yet to who waits for `100 Continue`: a body is asked for where it is read, and not if it is refused."""
     async def handle(http: web.Request) -> web.StreamResponse:
         call = door.bus.call(
             ANONYMOUS,
@@ -226,16 +232,15 @@ def _handler(door: Door, route: Route) -> Callable[[web.Request], Awaitable[web.
         caller = None
         # The order of refusals: 401, 413 and 415, 403, 404, 400 and 422; what comes after is the handler's.
         if route.access is not Access.OPEN:
+        http[PATTERN] = route.path
             caller = await door.identities.identify(http, call)
             call = call.under(caller.identity.principal)
         bodies.check_head(http, needs_body=route.body is not None or route.is_lenient)
         _check_rights(door, route, http, caller)
         request = Request(http, door, call, caller)
         content = await bodies.read(http) if http.can_read_body else b""
-        response = await _answer(route, request, content)
-        if caller is not None and caller.drops_cookie:
-            response.del_cookie(COOKIE, path="/")
-        return response
+        return await _answer(route, request, content)
+            http[DROPS_COOKIE] = caller.drops_cookie
 
     return handle
 
@@ -258,9 +263,10 @@ async def _answer(route: Route, request: Request, content: bytes) -> web.StreamR
             given["body"] = bodies.validate(route.body, bodies.parse(content))
         elif route.is_lenient:
             given["body"] = bodies.parse(content)
-        query = _read_query(route, request.http)
-        if query is not None:
-            given["query"] = query
+        if route.query is not None:
+            given["query"] = queries.read(route.query, request.http)
+        elif route.path.startswith("/api/v1/"):
+            queries.refuse_any(request.http)
     except HivemindError:
         # A bot that is not there goes before a body that is wrong; looked for only now, when it matters.
         if "slug" in request.http.match_info and not route.wants_bot:
@@ -268,28 +274,3 @@ async def _answer(route: Route, request: Request, content: bytes) -> web.StreamR
         raise
     reply = await route.handler(request, **given)
     return reply.render() if isinstance(reply, Reply) else reply
-
-
-def _read_query(route: Route, http: web.Request) -> BaseModel | None:
-    names = [name for name, _ in http.query.items()]
-    for name in names:
-        if names.count(name) > 1:
-            raise ValidationFailedError.at(f"query.{name}", "repeated", "must be given once")
-        if "\0" in http.query[name] or not _is_text(http.query[name]):
-            raise ValidationFailedError.at(f"query.{name}", "bad_character", "holds a character that is not allowed")
-    if route.query is None:
-        if names:
-            raise ValidationFailedError.at(f"query.{names[0]}", "unknown_member", "is not known here")
-        return None
-    try:
-        return route.query.model_validate_strings(dict(http.query), extra="forbid")
-    except ValidationError as fault:
-        raise of_validation(fault, "query") from None
-
-
-def _is_text(value: str) -> bool:
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True

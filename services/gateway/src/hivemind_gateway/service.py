@@ -38,8 +38,9 @@ from hivemind_common.ops import listening, ops_site
 from hivemind_common.runtime import Running, Service
 from hivemind_common.telemetry import Metrics
 from hivemind_gateway import accounts, bots, chat, health, knowledge
-from hivemind_gateway.edge import Edge, add_headers
+from hivemind_gateway.edge import Edge
 from hivemind_gateway.identity import Identities
+from hivemind_gateway.paths import Paths
 from hivemind_gateway.routing import Door, Route, mount
 
 ROUTES: Final[tuple[Route, ...]] = tuple(
@@ -54,12 +55,14 @@ async def open_gateway(environment: Environment) -> AsyncIterator[Running]:
     metrics = Metrics("gateway")
     async with open_bus(environment.needed_nats_url, "gateway", metrics) as bus:
         door = Door(environment, bus, Identities(environment))
-        application = web.Application(middlewares=[Edge(environment, metrics).pass_through])
-        application.on_response_prepare.append(add_headers)
+        application = web.Application()
+        edge = Edge(environment, metrics, application.router, Paths((row.method, row.path) for row in ROUTES))
         mount(application.router, door, list(ROUTES))
         async with (
             ops_site(environment.ops_bind, metrics, Health(bus).causes) as ops_port,
-            listening(application, environment.bind, variable="HIVEMIND_BIND") as http_port,
+            listening(
+                application, environment.bind, variable="HIVEMIND_BIND", around=edge.around, refuse=edge.refuse
+            ) as http_port,
         ):
             yield Running(ops_port, http_port)
 

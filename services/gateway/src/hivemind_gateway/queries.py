@@ -1,0 +1,65 @@
+"""Queries: every parameter known, given once, and spelled in the one way."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Final, TypeVar
+
+from aiohttp import web
+from pydantic import BaseModel, BeforeValidator, ValidationError
+from pydantic_core import PydanticCustomError
+
+from hivemind_common.errors import ValidationFailedError
+from hivemind_gateway.problems import of_validation
+
+M = TypeVar("M", bound=BaseModel)
+
+_DECIMAL: Final = re.compile(r"-?(?:0|[1-9][0-9]*)")
+
+
+def _plain(value: str) -> str:
+    if not _DECIMAL.fullmatch(value):
+        raise PydanticCustomError("int_parsing", "must be a whole number")
+    return value
+
+
+Whole = Annotated[int, BeforeValidator(_plain)]
+"""A number in plain decimal: `5`, and not `+5`, `05`, ` 5` or `1_0`, which the language would take."""
+
+
+def read(model: type[M], request: web.Request) -> M:
+    """Return the query as a value; raises `ValidationFailedError` with each fault and its place."""
+    given = _once(request)
+    try:
+        return model.model_validate_strings(given, extra="forbid")
+    except ValidationError as fault:
+        raise of_validation(fault, "query") from None
+
+
+def refuse_any(request: web.Request) -> None:
+    """Raise `ValidationFailedError` when there is a query, where none is read."""
+    for name in _once(request):
+        raise ValidationFailedError.at(f"query.{name[:64]}", "unknown_member", "is not known here")
+
+
+def _once(request: web.Request) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, value in request.query.items():
+        if not _is_text(name):
+            raise ValidationFailedError.at("query", "unknown_member", "has a parameter that is not known here")
+        if name in found:
+            raise ValidationFailedError.at(f"query.{name[:64]}", "repeated", "must be given once")
+        if not _is_text(value):
+            raise ValidationFailedError.at(
+                f"query.{name[:64]}", "bad_character", "holds a character that is not allowed"
+            )
+        found[name] = value
+    return found
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in value
