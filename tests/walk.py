@@ -81,7 +81,7 @@ async def _be_refused_the_setup(instance: Instance) -> None:
 
 NEWER: Final[Mapping[str, Callable[[Instance], Awaitable[None]]]] = {
     "auth.v1.break-glass.use": _break_the_glass,
-    "auth.v1.setup.refuse": _be_refused_the_setup,
+    "auth.v1.setup-refusal.note": _be_refused_the_setup,
 }
 """Steps before anybody has registered, each with the contract that the previous state may not know."""
 

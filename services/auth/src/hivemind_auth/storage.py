@@ -8,7 +8,7 @@ from typing import Final
 
 import asyncpg
 
-from hivemind_common.contracts.auth import Account, AlreadyRegisteredError, NewKey
+from hivemind_common.contracts.auth import Account, AlreadyRegisteredError, NewKey, SessionInfo
 from hivemind_common.db import Conn, refusing
 from hivemind_common.ids import AccountId, KeyId, SessionId
 from hivemind_common.principal import Role
@@ -56,6 +56,55 @@ TOUCH_SESSION: Final = "UPDATE auth.session SET last_seen_at = $2 WHERE id = $1 
 TOUCH_KEY: Final = """
 UPDATE auth.api_key SET last_used_at = $2 WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < $2)
 """
+
+
+CLOSE_SESSION: Final = "DELETE FROM auth.session WHERE digest = $1 RETURNING id, account_id"
+
+REMOVE_SESSION: Final = "DELETE FROM auth.session WHERE id = $1 AND account_id = $2 RETURNING true"
+
+REMOVE_OTHER_SESSIONS: Final = "DELETE FROM auth.session WHERE account_id = $1 AND id IS DISTINCT FROM $2"
+
+LIST_SESSIONS: Final = """
+SELECT id, created_at, last_seen_at, expires_at, address, user_agent
+  FROM auth.session
+ WHERE account_id = $1 AND expires_at > $2 AND last_seen_at > $3
+ ORDER BY last_seen_at DESC, id DESC
+"""
+
+FIND_ACCOUNT: Final = """
+SELECT id, username, email, role, password_hash, status = 'active' AS is_active FROM auth.account WHERE id = $1
+"""
+
+REPLACE_HASH: Final = """
+UPDATE auth.account SET password_hash = $3 WHERE id = $1 AND password_hash = $2 AND status = 'active' RETURNING true
+"""
+
+# A try is taken before the password is looked at, so that any number at once are no more than any number in a row. No
+# row comes back when there is none left.
+TAKE_TRY: Final = """
+INSERT INTO auth.sign_in_tries AS known (pair, tries, last_try)
+VALUES ($1, ARRAY[statement_timestamp()], statement_timestamp())
+ON CONFLICT (pair) DO UPDATE
+   SET tries = ARRAY(SELECT try FROM unnest(known.tries) AS try WHERE try > statement_timestamp() - $2::interval)
+               || statement_timestamp(),
+       last_try = statement_timestamp()
+ WHERE (SELECT count(*) FROM unnest(known.tries) AS try WHERE try > statement_timestamp() - $2::interval) < $3
+RETURNING true
+"""
+
+READ_WAIT: Final = """
+SELECT ceil(extract(epoch FROM min(try) + $2::interval - statement_timestamp()))::integer
+  FROM auth.sign_in_tries, unnest(tries) AS try
+ WHERE pair = $1 AND try > statement_timestamp() - $2::interval
+"""
+
+GIVE_TRY_BACK: Final = """
+UPDATE auth.sign_in_tries SET tries = trim_array(tries, 1) WHERE pair = $1 AND cardinality(tries) > 0
+"""
+
+FORGET_TRIES: Final = (
+    "DELETE FROM auth.sign_in_tries WHERE pair = $1 OR last_try < statement_timestamp() - $2::interval"
+)
 
 
 @dataclass(frozen=True)
@@ -110,7 +159,7 @@ async def add_first_admin(conn: Conn, account: Account, password_hash: str, key:
 async def find_by_email(conn: Conn, email: str) -> StoredAccount | None:
     """Read the account of an address, whatever its letters' case, and whether it may sign in at all."""
     row = await conn.fetchrow(FIND_BY_EMAIL, email)
-    return StoredAccount(_account(row), row["password_hash"], row["is_active"]) if row else None
+    return _stored(row) if row else None
 
 
 async def add_session(
@@ -159,5 +208,61 @@ async def touch_key(conn: Conn, key_id: KeyId, moment: datetime) -> None:
     await conn.execute(TOUCH_KEY, key_id, moment)
 
 
+def _stored(row: asyncpg.Record) -> StoredAccount:
+    return StoredAccount(_account(row), row["password_hash"], row["is_active"])
+
+
 def _account(row: asyncpg.Record) -> Account:
     return Account(id=AccountId(row["id"]), username=row["username"], email=row["email"], role=Role(row["role"]))
+
+
+async def find_account(conn: Conn, account_id: AccountId) -> StoredAccount | None:
+    """Read an account by its id."""
+    row = await conn.fetchrow(FIND_ACCOUNT, account_id)
+    return _stored(row) if row else None
+
+
+async def set_password(conn: Conn, account_id: AccountId, before: str, after: str) -> bool:
+    """Replace a password hash; false when it is not `before` any more, or the account is not active."""
+    return bool(await conn.fetchval(REPLACE_HASH, account_id, before, after))
+
+
+async def close_session(conn: Conn, digest: str) -> tuple[SessionId, AccountId] | None:
+    """End the session of a digest; returns which one it was and whose."""
+    row = await conn.fetchrow(CLOSE_SESSION, bytes.fromhex(digest))
+    return (SessionId(row["id"]), AccountId(row["account_id"])) if row else None
+
+
+async def remove_session(conn: Conn, session_id: SessionId, account_id: AccountId) -> bool:
+    """End one session of an account; false when it has none of that id."""
+    return bool(await conn.fetchval(REMOVE_SESSION, session_id, account_id))
+
+
+async def remove_other_sessions(conn: Conn, account_id: AccountId, keep: SessionId | None) -> None:
+    """End all sessions of an account but one."""
+    await conn.execute(REMOVE_OTHER_SESSIONS, account_id, keep)
+
+
+async def list_sessions(
+    conn: Conn, account_id: AccountId, moment: datetime, idle: timedelta
+) -> tuple[SessionInfo, ...]:
+    """Read the sessions of an account that may still be used."""
+    rows = await conn.fetch(LIST_SESSIONS, account_id, moment, moment - idle)
+    return tuple(SessionInfo.model_validate(dict(row)) for row in rows)
+
+
+async def take_try(conn: Conn, pair: bytes, window: timedelta, most: int) -> int | None:
+    """Take one of a pair's tries; returns None, or the seconds to wait when there is none left."""
+    if await conn.fetchval(TAKE_TRY, pair, window, most):
+        return None
+    return max(1, await conn.fetchval(READ_WAIT, pair, window) or 1)
+
+
+async def give_try_back(conn: Conn, pair: bytes) -> None:
+    """Undo the last try: it was not looked at."""
+    await conn.execute(GIVE_TRY_BACK, pair)
+
+
+async def forget_tries(conn: Conn, pair: bytes, window: timedelta) -> None:
+    """Forget the tries of a pair that has signed in, and those of all that are old."""
+    await conn.execute(FORGET_TRIES, pair, window)

@@ -57,6 +57,14 @@ class Identities:
         self._kept: dict[str, tuple[float, Identity]] = {}
         self._asking: dict[str, asyncio.Task[Identity]] = {}
 
+    def forget(self, token: str) -> None:
+        """Ask anew about a session from now on: it was ended here."""
+        self._kept.pop(f"{CredentialKind.SESSION}:{digest(token).hex()}", None)
+
+    def forget_all(self) -> None:
+        """Ask anew about everybody: credentials were ended here, and which ones only auth knows."""
+        self._kept.clear()
+
     async def identify(self, request: web.Request, call: Call) -> Caller:
         """Return who asks; raises one of the 401s, or `AmbiguousCredentialsError`."""
         callers = [await self._by_token(token, call, bearer=bearer) for token, bearer in _tokens_of(request)]

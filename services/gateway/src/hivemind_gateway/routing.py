@@ -33,10 +33,15 @@ SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Access(Enum):
-    """Who may use a route: anybody, whoever is signed in, or whoever holds a scope."""
+    """Who may use a route: anybody, whoever is signed in, or whoever holds a scope.
+
+    What belongs to one's own account asks for a session, or for a key that may do everything: a key that was made to chat
+    does not end its owner's sessions.
+    """
 
     OPEN = "open"
     SIGNED_IN = "signed in"
+    OWN_ACCOUNT = "own account"
     CHAT = "chat"
     BOTS_READ = "bots:read"
     BOTS_WRITE = "bots:write"
@@ -46,7 +51,7 @@ class Access(Enum):
     @property
     def scope(self) -> str | None:
         """The scope that is needed; None where none is."""
-        return None if self in {Access.OPEN, Access.SIGNED_IN} else self.value
+        return None if self in {Access.OPEN, Access.SIGNED_IN, Access.OWN_ACCOUNT} else self.value
 
 
 @dataclass(frozen=True)
@@ -155,6 +160,10 @@ class Routes:
         """Answer POST."""
         return self._add("POST", path, access, is_lenient=is_lenient, checks_origin=checks_origin, timeout=timeout)
 
+    def patch(self, path: str, *, access: Access) -> Callable[[Handler], Handler]:
+        """Answer PATCH."""
+        return self._add("PATCH", path, access)
+
     def delete(self, path: str, *, access: Access) -> Callable[[Handler], Handler]:
         """Answer DELETE."""
         return self._add("DELETE", path, access)
@@ -209,6 +218,8 @@ def mount(router: web.UrlDispatcher, door: Door, rows: list[Route]) -> None:
         resource.add_route("OPTIONS", _options(path, joined(methods)), expect_handler=_wait)
 
 
+async def _wait(_request: web.Request) -> None:
+    """Say nothing yet to who waits for `100 Continue`: a body is asked for where it is read, and not if it is refused."""
 
 
 def _options(path: str, allow: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
@@ -220,9 +231,8 @@ def _options(path: str, allow: str) -> Callable[[web.Request], Awaitable[web.Str
 
 
 def _handler(door: Door, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-async def _wait(_request: web.Request) -> None:
-    """Say nothing yet to who waits for `100 Continue`: a body is asked for where it is read, and not if it is refused."""
     async def handle(http: web.Request) -> web.StreamResponse:
+        http[PATTERN] = route.path
         call = door.bus.call(
             ANONYMOUS,
             timeout=route.timeout,
@@ -232,15 +242,14 @@ async def _wait(_request: web.Request) -> None:
         caller = None
         # The order of refusals: 401, 413 and 415, 403, 404, 400 and 422; what comes after is the handler's.
         if route.access is not Access.OPEN:
-        http[PATTERN] = route.path
             caller = await door.identities.identify(http, call)
+            http[DROPS_COOKIE] = caller.drops_cookie
             call = call.under(caller.identity.principal)
         bodies.check_head(http, needs_body=route.body is not None or route.is_lenient)
         _check_rights(door, route, http, caller)
         request = Request(http, door, call, caller)
         content = await bodies.read(http) if http.can_read_body else b""
         return await _answer(route, request, content)
-            http[DROPS_COOKIE] = caller.drops_cookie
 
     return handle
 
@@ -250,6 +259,8 @@ def _check_rights(door: Door, route: Route, http: web.Request, caller: Caller | 
     if (is_browser_like or route.checks_origin) and not is_same_origin(http, door.environment):
         raise CsrfError
     scope = route.access.scope
+    if route.access is Access.OWN_ACCOUNT and (caller is None or caller.by != "session"):
+        scope = "admin"
     if scope is not None and (caller is None or not caller.identity.principal.may(scope)):
         raise InsufficientScopeError(f"this needs the scope {scope}", facts={"scope": scope})
 

@@ -10,11 +10,15 @@ from aiohttp import web
 
 from hivemind_common.bus import open_bus
 from hivemind_common.contracts.auth import (
+    CHANGE_PASSWORD,
     GET_SETUP_STATE,
     IDENTIFY,
+    LIST_SESSIONS,
     NOTE_SETUP_REFUSED,
     REGISTER_ADMIN,
+    REVOKE_SESSION,
     SIGN_IN,
+    SIGN_OUT,
     USE_BREAK_GLASS,
 )
 from hivemind_common.contracts.bots import (
@@ -37,14 +41,14 @@ from hivemind_common.health import Health
 from hivemind_common.ops import listening, ops_site
 from hivemind_common.runtime import Running, Service
 from hivemind_common.telemetry import Metrics
-from hivemind_gateway import accounts, bots, chat, health, knowledge
+from hivemind_gateway import accounts, bots, chat, health, knowledge, sessions
 from hivemind_gateway.edge import Edge
 from hivemind_gateway.identity import Identities
 from hivemind_gateway.paths import Paths
 from hivemind_gateway.routing import Door, Route, mount
 
 ROUTES: Final[tuple[Route, ...]] = tuple(
-    row for module in (accounts, bots, knowledge, chat, health) for row in module.routes.rows
+    row for module in (accounts, sessions, bots, knowledge, chat, health) for row in module.routes.rows
 )
 """The table: every path, who may use it, and what it takes."""
 
@@ -72,11 +76,15 @@ GATEWAY = Service(
     open_gateway,
     calls=(
         *health.ASKED,
+        CHANGE_PASSWORD,
         GET_SETUP_STATE,
         IDENTIFY,
+        LIST_SESSIONS,
         NOTE_SETUP_REFUSED,
         REGISTER_ADMIN,
+        REVOKE_SESSION,
         SIGN_IN,
+        SIGN_OUT,
         USE_BREAK_GLASS,
         CREATE_BOT,
         GET_BOT,

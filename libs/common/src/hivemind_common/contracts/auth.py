@@ -56,6 +56,30 @@ class CredentialRefusedError(HivemindError):
     words = "the credential is not valid"
 
 
+class TooManyTriesError(HivemindError):
+    """Ten wrong passwords for one address from one network: this pair has to wait, and nobody else."""
+
+    code = "rate_limited"
+    kind = Kind.EXHAUSTED
+    words = "too many wrong passwords; try again later"
+
+
+class SessionNotFoundError(HivemindError):
+    """Not one of the asker's own, or over."""
+
+    code = "not_found"
+    kind = Kind.NOT_FOUND
+    words = "there is no such session"
+
+
+class AccountDisabledError(HivemindError):
+    """The account was disabled while it was being changed."""
+
+    code = "account_disabled"
+    kind = Kind.FORBIDDEN
+    words = "the account is disabled"
+
+
 class BusyError(HivemindError):
     """Passwords are checked two at a time, and the line of those who wait is full."""
 
@@ -107,6 +131,43 @@ class SignedIn(Message):
     expires_at: Instant
 
 
+class CloseSession(Message):
+    """End the session of a token, if there is one."""
+
+    token_digest: Digest
+
+
+class SessionInfo(Message):
+    """A session as its owner may see it."""
+
+    id: SessionId
+    created_at: Instant
+    last_seen_at: Instant
+    expires_at: Instant
+    address: str
+    user_agent: str
+
+
+class SessionsFound(Message):
+    """All sessions of an account that may be used, the one used last first."""
+
+    items: tuple[SessionInfo, ...]
+
+
+class SessionOf(Message):
+    """One session of the asker's."""
+
+    session_id: SessionId
+
+
+class ChangePassword(Message):
+    """Set a new password for the asker's account; all sessions but `keep` end."""
+
+    current_digest: Digest
+    new_digest: Digest
+    keep: SessionId | None = None
+
+
 class CredentialKind(StrEnum):
     """What a digest is of."""
 
@@ -148,12 +209,26 @@ REGISTER_ADMIN = Rpc("auth.v1.admin.register", RegisterAdmin, Account, errors=(A
 
 GET_SETUP_STATE = Rpc("auth.v1.setup.get", Nothing, SetupState)
 
-SIGN_IN = Rpc("auth.v1.session.open", SignIn, SignedIn, errors=(InvalidCredentialsError, BusyError))
+SIGN_IN = Rpc("auth.v1.session.open", SignIn, SignedIn, errors=(InvalidCredentialsError, TooManyTriesError, BusyError))
+
+SIGN_OUT = Rpc("auth.v1.session.close", CloseSession, Nothing)
+
+LIST_SESSIONS = Rpc("auth.v1.session.list", Nothing, SessionsFound)
+"""Those of whoever asks."""
+
+REVOKE_SESSION = Rpc("auth.v1.session.revoke", SessionOf, Nothing, errors=(SessionNotFoundError,))
+
+CHANGE_PASSWORD = Rpc(
+    "auth.v1.password.change",
+    ChangePassword,
+    Nothing,
+    errors=(InvalidCredentialsError, AccountDisabledError, TooManyTriesError, BusyError),
+)
 
 IDENTIFY = Rpc("auth.v1.credential.identify", Identify, Identity, errors=(CredentialRefusedError,))
 
 USE_BREAK_GLASS = Rpc("auth.v1.break-glass.use", UseBreakGlass, Nothing)
 """The answer is the leave to go on: by then the use stands in the audit log. Without one nothing is carried out."""
 
-NOTE_SETUP_REFUSED = Rpc("auth.v1.setup.refuse", Nothing, Nothing)
+NOTE_SETUP_REFUSED = Rpc("auth.v1.setup-refusal.note", Nothing, Nothing)
 """Somebody without the right setup token tried to become the first admin; a flood of them is kept as a count."""

@@ -1204,6 +1204,12 @@ CREATE TABLE auth.session (
     user_agent text NOT NULL
 );
 
+CREATE TABLE auth.sign_in_tries (
+    pair bytea NOT NULL,
+    tries timestamp with time zone[] NOT NULL,
+    last_try timestamp with time zone NOT NULL
+);
+
 CREATE TABLE bots.conversation (
     bot_id uuid NOT NULL,
     id uuid NOT NULL,
@@ -1317,6 +1323,9 @@ ALTER TABLE ONLY auth.session
 ALTER TABLE ONLY auth.session
     ADD CONSTRAINT session_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY auth.sign_in_tries
+    ADD CONSTRAINT sign_in_tries_pkey PRIMARY KEY (pair);
+
 ALTER TABLE ONLY bots.bot
     ADD CONSTRAINT bot_pkey PRIMARY KEY (id);
 
@@ -1356,6 +1365,8 @@ CREATE INDEX api_key_of_account ON auth.api_key USING btree (account_id);
 CREATE UNIQUE INDEX api_key_set_by_sql ON auth.api_key USING btree (account_id) WHERE (prefix = ''::text);
 
 CREATE INDEX session_of_account ON auth.session USING btree (account_id);
+
+CREATE INDEX sign_in_tries_last ON auth.sign_in_tries USING btree (last_try);
 
 CREATE INDEX message_of_conversation ON bots.message USING btree (bot_id, conversation_id, id);
 
@@ -1473,6 +1484,8 @@ GRANT ALL ON FUNCTION knowledge.seed_bot(of_bot uuid, snippets jsonb, moment tim
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE auth.api_key TO hivemind_auth;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE auth.session TO hivemind_auth;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE auth.sign_in_tries TO hivemind_auth;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE bots.conversation TO hivemind_bots;
 

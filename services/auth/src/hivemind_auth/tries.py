@@ -1,0 +1,69 @@
+"""How often a password may be tried: ten wrong ones for one address from one network within a quarter of an hour.
+
+The pair is what waits, so a stranger elsewhere cannot lock an account's owner out, nor can a neighbour who mistypes the
+address of somebody else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Final
+
+from hivemind_auth import storage
+from hivemind_common.contracts.auth import BusyError, TooManyTriesError
+from hivemind_common.db import Conn, Database
+
+MOST: Final = 10
+WINDOW: Final = timedelta(minutes=15)
+
+_PREFIX: Final = {4: 24, 6: 64}
+"""What of an address is one network: whoever has one address there can have the others."""
+
+
+def network_of(address: str | None) -> str:
+    """Return the network that an address belongs to; what is no address is one network of its own."""
+    try:
+        found = ipaddress.ip_address(address or "")
+    except ValueError:
+        return "unknown"
+    return str(ipaddress.ip_network((found, _PREFIX[found.version]), strict=False))
+
+
+def pair_of(email: str, address: str | None) -> bytes:
+    """Return the digest under which the tries for an e-mail address from a network are counted."""
+    return hashlib.sha256(f"{email.lower()}\n{network_of(address)}".encode()).digest()
+
+
+class Try:
+    """One look at a password; a wrong one stays counted."""
+
+    def __init__(self, pair: bytes) -> None:
+        self._pair = pair
+
+    async def was_right(self, conn: Conn) -> None:
+        """Forget this try and those before it, in the transaction of what it opened."""
+        await storage.forget_tries(conn, self._pair, WINDOW)
+
+
+@asynccontextmanager
+async def one_try(database: Database, email: str, address: str | None) -> AsyncIterator[Try]:
+    """Take a try before the password is looked at; raises `TooManyTriesError` when there is none left.
+
+    It is taken first so that any number of tries at once are no more than any number in a row. One that could not be
+    looked at, because too many waited, is given back.
+    """
+    pair = pair_of(email, address)
+    async with database.connection() as conn:
+        wait = await storage.take_try(conn, pair, WINDOW, MOST)
+    if wait is not None:
+        raise TooManyTriesError(retry_after=wait, facts={"scope": "login", "limit": MOST})
+    try:
+        yield Try(pair)
+    except BusyError:
+        async with database.connection() as conn:
+            await storage.give_try_back(conn, pair)
+        raise

@@ -1,0 +1,184 @@
+"""Sessions: signing in and out, who one is, and the password of one's own account."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from pydantic import Field, SecretStr, StringConstraints
+
+from hivemind_common.contracts.auth import (
+    CHANGE_PASSWORD,
+    LIST_SESSIONS,
+    REVOKE_SESSION,
+    SIGN_IN,
+    SIGN_OUT,
+    ChangePassword,
+    CloseSession,
+    InvalidCredentialsError,
+    SessionInfo,
+    SessionNotFoundError,
+    SessionOf,
+    SignIn,
+)
+from hivemind_common.contracts.kinds import Instant, Message, Nothing
+from hivemind_common.errors import ValidationFailedError
+from hivemind_common.ids import AccountId, SessionId
+from hivemind_common.principal import PrincipalKind, Role
+from hivemind_common.secrets import digest, new_token
+from hivemind_gateway.credentials import password_digest
+from hivemind_gateway.identity import COOKIE
+from hivemind_gateway.peers import client_of, is_outer_https
+from hivemind_gateway.routing import Access, Reply, Request, Routes
+
+routes = Routes()
+
+SESSION_SECONDS: Final = 604_800
+
+
+class LoginForm(Message):
+    """What signing in takes; a password of any length may be tried."""
+
+    email: Annotated[str, StringConstraints(min_length=1, max_length=254)]
+    password: Annotated[SecretStr, Field(min_length=1, max_length=1_024)]
+    totp: Annotated[str, StringConstraints(max_length=16)] | None = None
+
+
+class PasswordForm(Message):
+    """What a new password takes."""
+
+    password: Annotated[SecretStr, Field(min_length=12, max_length=256)]
+    current_password: Annotated[SecretStr, Field(min_length=1, max_length=1_024)]
+
+
+class SignedInAs(Message):
+    """An open session."""
+
+    id: AccountId
+    username: str
+    email: str
+    role: Role
+    expires_at: Instant
+
+
+class Me(Message):
+    """Who asks."""
+
+    id: AccountId | None
+    username: str
+    email: str | None
+    role: Role | None
+    auth: str
+    scopes: tuple[str, ...]
+
+
+class Session(SessionInfo):
+    """A session of one's own."""
+
+    current: bool
+    """Whether it is the one that asks."""
+
+
+class SessionList(Message):
+    """All sessions of one's own."""
+
+    items: tuple[Session, ...]
+    next: str | None = None
+
+
+@routes.post("/auth/login", access=Access.OPEN, checks_origin=True)
+async def login(request: Request, body: LoginForm) -> Reply:
+    """Open a session; its token goes into the cookie and nowhere else."""
+    token = new_token(43)
+    signed_in = await request.call.ask(
+        SIGN_IN,
+        SignIn(
+            email=body.email,
+            password_digest=password_digest(body.password),
+            token_digest=digest(token).hex(),
+            address=client_of(request.http, request.door.environment)[:64],
+            # A header may hold bytes that are no UTF-8; they are kept as question marks.
+            user_agent=request.http.headers.get("User-Agent", "").encode(errors="replace").decode()[:400],
+        ),
+    )
+    cookie = f"{COOKIE}={token}; Path=/; HttpOnly; SameSite=Lax; Max-Age={SESSION_SECONDS}"
+    if is_outer_https(request.http, request.door.environment):
+        cookie += "; Secure"
+    account = signed_in.account
+    told = SignedInAs(
+        id=account.id,
+        username=account.username,
+        email=account.email,
+        role=account.role,
+        expires_at=signed_in.expires_at,
+    )
+    return Reply(told, headers={"Set-Cookie": cookie})
+
+
+@routes.get("/auth/me", access=Access.SIGNED_IN)
+async def me(request: Request) -> Reply:
+    """Tell who one is, and what one may."""
+    return Reply(_whoever_asks(request))
+
+
+@routes.post("/auth/logout", access=Access.OPEN, checks_origin=True)
+async def logout(request: Request) -> Reply:
+    """End the session of the cookie, if it has one; the cookie is cleared in any case."""
+    token = request.http.cookies.get(COOKIE)
+    if token:
+        await request.call.ask(SIGN_OUT, CloseSession(token_digest=digest(token).hex()))
+        request.door.identities.forget(token)
+    cleared = f"{COOKIE}=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0"
+    if is_outer_https(request.http, request.door.environment):
+        cleared += "; Secure"
+    return Reply(None, 204, {"Set-Cookie": cleared})
+
+
+@routes.patch("/auth/me", access=Access.OWN_ACCOUNT)
+async def change_password(request: Request, body: PasswordForm) -> Reply:
+    """Set a new password; every other session of the account ends."""
+    caller = request.caller
+    try:
+        await request.call.ask(
+            CHANGE_PASSWORD,
+            ChangePassword(
+                current_digest=password_digest(body.current_password),
+                new_digest=password_digest(body.password),
+                keep=caller.identity.session_id if caller is not None else None,
+            ),
+        )
+    except InvalidCredentialsError:
+        # Not a 401: who asks is known, and a client would take that for the end of the session.
+        raise ValidationFailedError.at("current_password", "wrong", "is not the current password") from None
+    request.door.identities.forget_all()
+    return Reply(_whoever_asks(request))
+
+
+@routes.get("/api/v1/sessions", access=Access.OWN_ACCOUNT)
+async def list_sessions(request: Request) -> Reply:
+    """List one's own sessions, the one used last first."""
+    found = await request.call.ask(LIST_SESSIONS, Nothing())
+    mine = request.caller.identity.session_id if request.caller is not None else None
+    items = tuple(Session(**dict(each), current=each.id == mine) for each in found.items)
+    return Reply(SessionList(items=items))
+
+
+@routes.delete("/api/v1/sessions/{id}", access=Access.OWN_ACCOUNT)
+async def revoke_session(request: Request) -> Reply:
+    """End one of one's own sessions."""
+    session_id = SessionId(request.path_id("id", SessionNotFoundError))
+    await request.call.ask(REVOKE_SESSION, SessionOf(session_id=session_id))
+    request.door.identities.forget_all()
+    return Reply(None, 204)
+
+
+def _whoever_asks(request: Request) -> Me:
+    caller, principal = request.caller, request.principal
+    is_break_glass = principal.kind is PrincipalKind.BREAK_GLASS
+    return Me(
+        id=principal.id,
+        username=principal.name,
+        email=None if is_break_glass or caller is None else caller.identity.email,
+        role=principal.role,
+        auth=caller.by if caller is not None else "",
+        scopes=principal.scopes,
+    )
