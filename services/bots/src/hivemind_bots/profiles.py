@@ -5,6 +5,7 @@ from __future__ import annotations
 from hivemind_bots import storage
 from hivemind_bots.providers import Providers
 from hivemind_bots.templates import all_templates, get_template
+from hivemind_bots.viewers import viewer_of
 from hivemind_common import audit
 from hivemind_common.bus import Call
 from hivemind_common.clock import Clock
@@ -51,7 +52,7 @@ class Profiles:
             await storage.add_bot(conn, bot_id, draft.slug, name, settings, prompt, call.principal.name, moment)
             if template is not None and template.snippets:
                 await storage.seed_knowledge(conn, bot_id, template.snippets, self._new_id, moment)
-            stored = await storage.get_bot(conn, draft.slug)
+            stored = await storage.get_bot(conn, draft.slug, viewer=None)
             details = {
                 "slug": draft.slug,
                 "template": draft.template,
@@ -62,20 +63,20 @@ class Profiles:
         log.info("bot.created", bot=draft.slug, template=draft.template)
         return self._shown(stored)
 
-    async def get(self, _call: Call, request: BotNamed) -> Bot:
+    async def get(self, call: Call, request: BotNamed) -> Bot:
         """Show a bot."""
         async with self._database.connection() as conn:
-            return self._shown(await storage.get_bot(conn, request.slug))
+            return self._shown(await storage.get_bot(conn, request.slug, viewer=viewer_of(call.principal)))
 
-    async def resolve(self, _call: Call, request: BotNamed) -> BotRef:
+    async def resolve(self, call: Call, request: BotNamed) -> BotRef:
         """Tell which bot a slug names."""
         async with self._database.connection() as conn:
-            return await storage.resolve_bot(conn, request.slug)
+            return await storage.resolve_bot(conn, request.slug, viewer=viewer_of(call.principal))
 
-    async def list_page(self, _call: Call, request: ListBots) -> BotPage:
+    async def list_page(self, call: Call, request: ListBots) -> BotPage:
         """Show a page of bots, by slug."""
         async with self._database.connection() as conn:
-            found = await storage.list_bots(conn, request, request.limit + 1)
+            found = await storage.list_bots(conn, request, request.limit + 1, viewer=viewer_of(call.principal))
         items = tuple(self._shown(stored) for stored in found[: request.limit])
         return BotPage(items=items, more=len(found) > request.limit)
 

@@ -20,7 +20,7 @@ from hivemind_common.contracts.bots import (
     TemplateSnippet,
 )
 from hivemind_common.db import Conn, refusing
-from hivemind_common.ids import BotId, ConversationId, IdMaker, MessageId
+from hivemind_common.ids import AccountId, BotId, ConversationId, IdMaker, MessageId
 
 _SETTINGS: Final = tuple(BotSettings.model_fields)
 
@@ -46,9 +46,17 @@ _FROM: Final = """
     ON prompt.bot_id = bot.id AND prompt.version = coalesce(bot.pinned_version, bot.version)
 """
 
-GET_BOT: Final = f"SELECT {_COLUMNS}, prompt.system_prompt {_FROM} WHERE bot.slug = $1 AND bot.status <> 'archived'"
+_SEEN_BY: Final = "({viewer}::uuid IS NULL OR bot.tier <> 'restricted' OR {viewer} = ANY (bot.allowed_users))"
+"""Whoever is no admin knows of no bot that would not talk to him; null stands for one who may know of all."""
 
-RESOLVE_BOT: Final = "SELECT id, slug FROM bots.bot WHERE slug = $1 AND status <> 'archived'"
+GET_BOT: Final = f"""
+SELECT {_COLUMNS}, prompt.system_prompt {_FROM}
+ WHERE bot.slug = $1 AND bot.status <> 'archived' AND {_SEEN_BY.format(viewer="$2")}
+"""
+
+RESOLVE_BOT: Final = f"""
+SELECT id, slug FROM bots.bot WHERE slug = $1 AND status <> 'archived' AND {_SEEN_BY.format(viewer="$2")}
+"""
 
 LIST_BOTS: Final = f"""
 SELECT {_COLUMNS}, prompt.system_prompt {_FROM}
@@ -56,6 +64,7 @@ SELECT {_COLUMNS}, prompt.system_prompt {_FROM}
    AND CASE WHEN $2::text IS NULL THEN bot.status <> 'archived' ELSE bot.status = $2 END
    AND ($3::text IS NULL OR bot.tier = $3)
    AND ($4::text IS NULL OR position(lower($4) IN lower(concat_ws(' ', bot.slug, bot.name, bot.description))) > 0)
+   AND {_SEEN_BY.format(viewer="$6")}
  ORDER BY bot.slug
  LIMIT $5
 """
@@ -106,25 +115,25 @@ class StoredBot:
     updated_at: datetime
 
 
-async def get_bot(conn: Conn, slug: str) -> StoredBot:
-    """Read one; raises `BotNotFoundError`, for an archived one too."""
-    row = await conn.fetchrow(GET_BOT, slug)
+async def get_bot(conn: Conn, slug: str, *, viewer: AccountId | None) -> StoredBot:
+    """Read one; raises `BotNotFoundError`, also for an archived one, and one that `viewer` may not know of."""
+    row = await conn.fetchrow(GET_BOT, slug, viewer)
     if row is None:
         raise BotNotFoundError
     return _bot(row)
 
 
-async def resolve_bot(conn: Conn, slug: str) -> BotRef:
-    """Read a bot's id; raises `BotNotFoundError`."""
-    row = await conn.fetchrow(RESOLVE_BOT, slug)
+async def resolve_bot(conn: Conn, slug: str, *, viewer: AccountId | None) -> BotRef:
+    """Read a bot's id; raises `BotNotFoundError` as `get_bot` does."""
+    row = await conn.fetchrow(RESOLVE_BOT, slug, viewer)
     if row is None:
         raise BotNotFoundError
     return BotRef(id=row["id"], slug=row["slug"])
 
 
-async def list_bots(conn: Conn, wanted: ListBots, limit: int) -> list[StoredBot]:
-    """Read at most `limit` by slug, beginning behind `wanted.after`."""
-    rows = await conn.fetch(LIST_BOTS, wanted.after, wanted.status, wanted.tier, wanted.text, limit)
+async def list_bots(conn: Conn, wanted: ListBots, limit: int, *, viewer: AccountId | None) -> list[StoredBot]:
+    """Read at most `limit` of those that `viewer` may know of, by slug, beginning behind `wanted.after`."""
+    rows = await conn.fetch(LIST_BOTS, wanted.after, wanted.status, wanted.tier, wanted.text, limit, viewer)
     return [_bot(row) for row in rows]
 
 

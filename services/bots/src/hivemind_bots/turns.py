@@ -7,6 +7,7 @@ from typing import Final
 
 from hivemind_bots import quote, storage
 from hivemind_bots.providers import QUOTE, Providers
+from hivemind_bots.viewers import viewer_of
 from hivemind_common.bus import Call, Outgoing
 from hivemind_common.clock import Clock
 from hivemind_common.contracts.bots import (
@@ -75,7 +76,7 @@ class Turns:
         # 1. Who may, and whether the bot answers at all.
         speaker = _speaker(call.principal, request.speaker)
         async with self._database.connection() as conn:
-            bot = await storage.get_bot(conn, request.slug)
+            bot = await storage.get_bot(conn, request.slug, viewer=viewer_of(call.principal))
             _check_tier(bot, call.principal)
             if request.conversation_id is not None:
                 await storage.check_conversation(conn, bot.id, request.conversation_id, speaker)

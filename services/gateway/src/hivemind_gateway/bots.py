@@ -22,6 +22,7 @@ from hivemind_common.contracts.bots import (
     Tier,
 )
 from hivemind_common.contracts.kinds import Message
+from hivemind_common.principal import Role
 from hivemind_gateway import cursors
 from hivemind_gateway.queries import Whole
 from hivemind_gateway.routing import Access, Reply, Request, Routes, created
@@ -41,10 +42,20 @@ class BotQuery(BaseModel):
     q: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
 
 
+class BotCard(Message):
+    """What somebody who is no admin sees of a bot."""
+
+    slug: str
+    name: str
+    description: str
+    tier: Tier
+    status: BotStatus
+
+
 class BotList(Message):
     """A page of bots."""
 
-    items: tuple[Bot, ...]
+    items: tuple[Bot, ...] | tuple[BotCard, ...]
     next: str | None
 
 
@@ -75,13 +86,17 @@ async def list_bots(request: Request, query: BotQuery) -> Reply:
     )
     page = await request.call.ask(LIST_BOTS, wanted)
     following = cursors.write(scope, page.items[-1].slug) if page.more else None
-    return Reply(BotList(items=page.items, next=following))
+    items = tuple(_card(bot) for bot in page.items) if _sees_cards(request) else page.items
+    return Reply(BotList(items=items, next=following))
 
 
 @routes.get("/api/v1/bots/{slug}", access=Access.BOTS_READ)
 async def show_bot(request: Request) -> Reply:
     """Show a bot."""
-    return Reply(await request.call.ask_raw(GET_BOT, BotNamed(slug=request.slug)))
+    named = BotNamed(slug=request.slug)
+    if _sees_cards(request):
+        return Reply(_card(await request.call.ask(GET_BOT, named)))
+    return Reply(await request.call.ask_raw(GET_BOT, named))
 
 
 @routes.get("/api/v1/templates", access=Access.BOTS_READ)
@@ -89,3 +104,11 @@ async def list_templates(request: Request) -> Reply:
     """List the templates."""
     found = await request.call.ask(LIST_TEMPLATES, ListTemplates())
     return Reply(TemplatePage(items=found.items))
+
+
+def _sees_cards(request: Request) -> bool:
+    return request.principal.role is Role.USER
+
+
+def _card(bot: Bot) -> BotCard:
+    return BotCard(slug=bot.slug, name=bot.name, description=bot.description, tier=bot.tier, status=bot.status)
