@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import Final
 
@@ -42,6 +43,8 @@ class Accounts:
         self._database = database
         self._passwords = passwords
         self._session_idle = session_idle
+        # One after the other: who waits here costs nothing, and finds the seat taken.
+        self._registering = asyncio.Lock()
         self._clock = clock
         self._new_id = new_id
 
@@ -52,6 +55,10 @@ class Accounts:
 
     async def register_admin(self, call: Call, request: RegisterAdmin) -> Account:
         """Make the first admin; of any number of racers exactly one succeeds."""
+        async with self._registering:
+            return await self._register_admin(call, request)
+
+    async def _register_admin(self, call: Call, request: RegisterAdmin) -> Account:
         async with self._database.connection() as conn:
             # Looked at first only to spare the hashing: the seat's key decides.
             if await storage.has_admin(conn):
