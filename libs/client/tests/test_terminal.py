@@ -10,7 +10,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -76,6 +76,16 @@ async def terminal(env: dict[str, str], *arguments: str) -> AsyncIterator[Termin
                 process.kill()
                 await process.wait()
             os.close(keyboard)
+
+
+@pytest.fixture(autouse=True)
+def hearing() -> Iterator[None]:
+    """Commands hear Ctrl-C even where the tests do not: what a shell runs in its background inherits deafness to it."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
@@ -209,6 +219,19 @@ async def test_ctrl_c_ends_with_130_and_no_traceback(env: dict[str, str], double
     out, err = await process.communicate()
     assert (process.returncode, out) == (130, b""), err
     assert b"Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "question"),
+    [(["setup"], "User name"), (["login"], "API key: "), (["passwd"], "Current password: ")],
+    ids=["setup", "login", "passwd"],
+)
+async def test_ctrl_c_at_a_question_ends_with_130(env: dict[str, str], arguments: list[str], question: str) -> None:
+    async with terminal(env, *arguments) as person:
+        await person.until(question)
+        person.process.send_signal(signal.SIGINT)
+        assert await person.end() == 130
+    assert "Traceback" not in person.shown
 
 
 async def test_a_closed_pipe_is_no_error(env: dict[str, str], double: GatewayDouble) -> None:

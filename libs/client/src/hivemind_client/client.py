@@ -25,6 +25,7 @@ from hivemind_client.models import (
     Document,
     Done,
     Health,
+    OpenSession,
     Problem,
     Registration,
     SearchHit,
@@ -102,6 +103,24 @@ class HivemindClient:
     async def whoami(self) -> Account:
         """Who the server takes this caller for."""
         return self._read(Account, await self._get("/auth/me"))
+
+    async def logout(self) -> None:
+        """End the session of this client; one that has ended already, or a client without one, is no error."""
+        await self._change(Request("POST", "/auth/logout"), 204)
+
+    async def change_password(self, current: str, new: str) -> Account:
+        """Set the password of one's own account; every other session of it ends."""
+        body = {"password": new, "current_password": current}
+        return self._read(Account, await self._change(Request("PATCH", "/auth/me", body=body), 200))
+
+    async def sessions(self) -> list[OpenSession]:
+        """One's own sessions, the one used last first."""
+        items, _ = self._page(OpenSession, await self._get("/api/v1/sessions"))
+        return items
+
+    async def revoke_session(self, session_id: str) -> None:
+        """End one of one's own sessions."""
+        await self._change(Request("DELETE", f"/api/v1/sessions/{part(session_id)}"), 204)
 
     async def health(self) -> Health:
         """How the server is; `down` is an answer too, and is not asked again."""

@@ -78,6 +78,18 @@ class Session(Document):
         return self
 
 
+class OpenSession(Document):
+    """One of the sessions of an account, as the list of them shows it; `current` is the one that asks."""
+
+    id: str
+    created_at: str
+    last_seen_at: str
+    expires_at: str
+    address: str
+    user_agent: str
+    current: bool
+
+
 class Account(Document):
     """Who is asking, and by which credential."""
 

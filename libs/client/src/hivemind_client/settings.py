@@ -76,6 +76,14 @@ def resolve(environ: Mapping[str, str], url_flag: str | None = None) -> Settings
     return Settings(url, url_from, key, session, source if key or session else "", tuple(warnings))
 
 
+def session_kept(environ: Mapping[str, str]) -> Settings | None:
+    """The sign-in by password that is kept, with its own server, whatever else is set; None when there is none."""
+    path = session_file(environ)
+    kept = envfile.read(path)
+    token = kept.get("HIVEMIND_SESSION")
+    return Settings(kept.get("HIVEMIND_URL", ""), str(path), None, token, str(path)) if token else None
+
+
 def keep_session(environ: Mapping[str, str], url: str, token: str, expires_at: str) -> Path:
     """Remember a sign-in, 0600."""
     path = session_file(environ)
@@ -84,7 +92,7 @@ def keep_session(environ: Mapping[str, str], url: str, token: str, expires_at: s
 
 
 def forget_session(environ: Mapping[str, str]) -> None:
-    """Sign-ins by key end the one by password, or the older of the two would win."""
+    """Remove the sign-in by password that is kept: it has ended, or a sign-in by key came after it."""
     try:
         session_file(environ).unlink(missing_ok=True)
     except OSError as error:

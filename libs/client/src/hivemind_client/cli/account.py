@@ -10,7 +10,7 @@ import typer
 from hivemind_client import envfile
 from hivemind_client.cli.failures import PARTLY_DONE
 from hivemind_client.cli.frame import Hm, command
-from hivemind_client.cli.inputs import ask, ask_secret, secret_from_stdin, stdin_is_terminal
+from hivemind_client.cli.inputs import ask, ask_new_password, secret_from_stdin, stdin_is_terminal
 from hivemind_client.cli.refusals import UsageError
 from hivemind_client.settings import DEFAULT_URL, env_file, forget_session, keep_session, read_secret, session_file
 
@@ -74,7 +74,7 @@ async def setup(
         )
     username = username or ask("User name", _login_name())
     email = email or ask("E-mail address")
-    password = secret_from_stdin("Password") if password_stdin else _new_password()
+    password = secret_from_stdin("Password") if password_stdin else ask_new_password("Password, 12 characters or more")
     async with hm.anonymous() as hivemind:
         admin = await hivemind.register(username, email, password, token)
         url = hivemind.url
@@ -195,13 +195,6 @@ def _warn_of_environment(hm: Hm) -> None:
     for name in ("HIVEMIND_API_KEY", "HIVEMIND_API_KEY_FILE"):
         if hm.environ.get(name):
             hm.out.warn(f"{name} is set in the environment and goes before what was kept now: unset {name}")
-
-
-def _new_password() -> str:
-    password = ask_secret("Password, 12 characters or more")
-    if ask_secret("The same again") != password:
-        raise UsageError("the two passwords differ; nothing was sent")
-    return password
 
 
 def _login_name() -> str:

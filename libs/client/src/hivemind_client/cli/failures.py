@@ -22,6 +22,7 @@ _BY_CODE = {
     "bot_not_found": "hm bot list shows the bots that you may see",
     "snippet_not_found": "hm knowledge list SLUG shows the snippets and their ids",
     "conversation_not_found": "without --conversation a new one begins",
+    "rate_limited": "the limit is per minute, and of wrong passwords ten in a quarter of an hour",
     "slug_taken": "choose another slug; an archived bot keeps its own",
     "unknown_template": "there is customer-support, for one",
     "looks_like_secret": "what a bot knows counts as published; take the secret out",

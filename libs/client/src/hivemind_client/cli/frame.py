@@ -6,6 +6,7 @@ import inspect
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -95,27 +96,26 @@ class Hm:
                 "no API key is set",
                 hint="hm setup starts a new server; hm login --key-stdin, or HIVEMIND_API_KEY, takes a key that you have",
             )
-        async with self._open(timeout, settings.api_key, settings.session, settings.credential_from) as client:
+        async with self.asking(settings, timeout=timeout) as client:
             yield client
 
     @asynccontextmanager
     async def anonymous(self, *, api_key: str | None = None) -> AsyncIterator[HivemindClient]:
         """The server, asked without what is configured: by nobody, or with a key that is still to be tried."""
-        async with self._open(ANSWER_TIME, api_key, None, "") as client:
+        async with self.asking(replace(self.settings, api_key=api_key, session=None, credential_from="")) as client:
             yield client
 
     @asynccontextmanager
-    async def _open(
-        self, timeout: float, api_key: str | None, session: str | None, credential_from: str
-    ) -> AsyncIterator[HivemindClient]:
+    async def asking(self, settings: Settings, *, timeout: float = ANSWER_TIME) -> AsyncIterator[HivemindClient]:
+        """The server that these settings name, asked with their credential."""
         from hivemind_client.client import HivemindClient
         from hivemind_client.wire import checked_url
 
-        settings, limit = self.settings, timedelta(seconds=self.flags.timeout or timeout)
+        limit = timedelta(seconds=self.flags.timeout or timeout)
         with _blaming(settings.url_from):
             url = checked_url(settings.url)
-        with _blaming(credential_from):
-            client = HivemindClient(url, api_key=api_key, session=session, timeout=limit)
+        with _blaming(settings.credential_from):
+            client = HivemindClient(url, api_key=settings.api_key, session=settings.session, timeout=limit)
         async with client:
             yield client
 

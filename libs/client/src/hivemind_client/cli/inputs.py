@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from hivemind_client.cli.refusals import RefusedError, UnreadableFileError, UsageError
@@ -18,9 +22,10 @@ def stdin_is_terminal() -> bool:
 
 def ask(question: str, default: str = "") -> str:
     """Ask on the terminal; questions go to stderr, so that stdout holds results only."""
-    sys.stderr.write(f"{question} [{default}]: " if default else f"{question}: ")
-    sys.stderr.flush()
-    answer = sys.stdin.readline()
+    with _hearing_ctrl_c():
+        sys.stderr.write(f"{question} [{default}]: " if default else f"{question}: ")
+        sys.stderr.flush()
+        answer = sys.stdin.readline()
     if not answer.strip() and not default:
         raise UsageError(f"no answer to {question!r}")
     return answer.strip() or default
@@ -31,7 +36,8 @@ def ask_secret(question: str) -> str:
     from getpass import getpass
 
     try:
-        answer = getpass(f"{question}: ", stream=sys.stderr)
+        with _hearing_ctrl_c():
+            answer = getpass(f"{question}: ", stream=sys.stderr)
     except EOFError:
         answer = ""
     if not answer:
@@ -39,11 +45,20 @@ def ask_secret(question: str) -> str:
     return answer
 
 
+def ask_new_password(question: str) -> str:
+    """Ask twice, unseen; nothing that was mistyped once becomes a password."""
+    password = ask_secret(question)
+    if ask_secret("The same again") != password:
+        raise UsageError("the two passwords differ; nothing was sent")
+    return password
+
+
 def confirmed(question: str) -> bool:
     """Ask before something that cannot be taken back; everything but yes is no."""
-    sys.stderr.write(f"{question} [y/N] ")
-    sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    with _hearing_ctrl_c():
+        sys.stderr.write(f"{question} [y/N] ")
+        sys.stderr.flush()
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def secret_from_stdin(what: str) -> str:
@@ -61,6 +76,21 @@ def secret_from_stdin(what: str) -> str:
             hint=f'printf %s "$SECRET" | hm … ; got {_measure(raw)}',
         )
     return secret
+
+
+def two_secrets_from_stdin(what: str) -> tuple[str, str]:
+    """Two secrets from a pipe, a line each; on a terminal the caller asks instead."""
+    raw = _stdin(2 * LONGEST_SECRET)
+    try:
+        lines = raw.decode("utf-8-sig").removesuffix("\n").split("\n")
+    except UnicodeDecodeError:
+        raise RefusedError(f"the {what} on standard input are not UTF-8") from None
+    first, second = [line.removesuffix("\r") for line in lines] if len(lines) == 2 else ["", ""]
+    if not first.strip() or not second.strip() or len(raw) > 2 * LONGEST_SECRET:
+        raise RefusedError(
+            f"standard input must be the {what}, a line each", hint='printf "%s\\n" "$OLD" "$NEW" | hm …'
+        )
+    return first, second
 
 
 def text_from(name: str, *, at_most: int, spare: int = 0) -> str:
@@ -119,7 +149,24 @@ def too_long(what: str, length: str, at_most: int) -> RefusedError:
 
 
 def _stdin(limit: int) -> bytes:
-    return b"" if sys.stdin is None else sys.stdin.buffer.read(limit + 1)
+    with _hearing_ctrl_c():
+        return b"" if sys.stdin is None else sys.stdin.buffer.read(limit + 1)
+
+
+@contextmanager
+def _hearing_ctrl_c() -> Iterator[None]:
+    # While a command runs, asyncio makes the first Ctrl-C the end of a task, and a task that waits for a keyboard or a pipe
+    # does not hear of it. Threads have no signals; who was started deaf to them, as by `nohup`, stays so.
+    if threading.current_thread() is not threading.main_thread() or not callable(
+        before := signal.getsignal(signal.SIGINT)
+    ):
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _measure(raw: bytes) -> str:
