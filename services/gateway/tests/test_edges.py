@@ -10,8 +10,9 @@ from pydantic import SecretStr
 
 from hivemind_gateway import cursors
 from hivemind_gateway.bodies import parse
+from hivemind_gateway.chat import wants_events
 from hivemind_gateway.credentials import checksum, new_key, password_digest
-from hivemind_gateway.problems import InvalidCursorError, MalformedJsonError
+from hivemind_gateway.problems import InvalidCursorError, MalformedJsonError, NotAcceptableError
 from hivemind_gateway.service import ROUTES
 
 
@@ -63,9 +64,50 @@ def test_every_route_has_a_row_and_no_path_two_of_a_method() -> None:
     assert open_paths == {
         "/auth/register",
         "/auth/login",
+        "/auth/logout",
         "/auth/me",
+        "/api/v1/sessions",
+        "/api/v1/sessions/{id}",
         "/api/v1/health",
         "/livez",
         "/readyz",
         "/metrics",
     }
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        ("", False),
+        ("*/*", False),
+        ("application/json", False),
+        ("application/*", False),
+        ("application/json, text/event-stream", False),
+        ("text/event-stream;q=0.5, application/json;q=0.6", False),
+        ("text/event-stream;q=0, */*", False),
+        ("text/*;q=0.1, */*;q=0.2", False),
+        ("text/event-stream;q=2, application/json;q=0.1", False),
+        ("text/event-stream", True),
+        ("Text/Event-Stream", True),
+        ("text/*", True),
+        ("text/*, application/json", True),
+        ("text/event-stream, application/json", True),
+        ("text/event-stream, */*", True),
+        ("application/json;q=0, */*", True),
+        ("application/*;q=0, */*;q=0.1", True),
+        ("text/event-stream;q=0.001", True),
+        ("text/html, text/event-stream ; q=0.3", True),
+        ("text/html", None),
+        ("*/*;q=0", None),
+        ("application/json;q=0", None),
+        ("text/*;q=0, application/xml", None),
+        ("text/event-stream;q=nan", None),
+        ("json", None),
+    ],
+)
+def test_of_what_is_accepted_the_most_welcome_is_given(accept: str, expected: bool | None) -> None:
+    if expected is None:
+        with pytest.raises(NotAcceptableError):
+            wants_events([accept])
+    else:
+        assert wants_events([accept]) is expected

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+from collections.abc import Iterator
 from typing import Any, Final, TypeVar
 
 import orjson
@@ -13,18 +14,23 @@ from pydantic import BaseModel, ValidationError
 
 from hivemind_common.errors import ValidationFailedError
 from hivemind_gateway.problems import (
+    MOST_FAULTS,
     BadRequestError,
     BrokenRequestError,
     MalformedJsonError,
     PayloadTooLargeError,
     UnsupportedMediaTypeError,
     of_validation,
+    place,
 )
 
 M = TypeVar("M", bound=BaseModel)
 
 MAX_BODY: Final = 1024 * 1024
 MAX_DEPTH: Final = 64
+MAX_VALUES: Final = 10_000
+"""Far more than any form has members, and few enough that naming what is wrong with each costs next to nothing."""
+
 MAX_DIGITS: Final = 400
 """A number with more digits than any double has is out of range, whatever it says."""
 
@@ -44,7 +50,7 @@ def check_head(request: web.Request, *, needs_body: bool) -> None:
         if needs_body:
             raise BadRequestError("a JSON body is needed here")
         return
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+    if hdrs.CONTENT_ENCODING in request.headers:
         raise UnsupportedMediaTypeError("bodies are not read compressed: send it without Content-Encoding")
     if request.content_type not in (PATCHES if request.method == hdrs.METH_PATCH else {JSON}):
         raise UnsupportedMediaTypeError("send the body with Content-Type: application/json")
@@ -128,27 +134,36 @@ def _number(text: str) -> int | float:
 
 
 def _check_texts(value: Any) -> None:
-    """Refuse nesting over the limit, and what no text column can hold: NUL and lone surrogates; numbers out of range."""
+    """Refuse nesting and numbers of values over the limit, and what no column can hold: NUL, lone surrogates, 2**63."""
     faults: list[dict[str, str]] = []
     waiting: list[tuple[str, Any, int]] = [("", value, 1)]
-    while waiting:
+    left = MAX_VALUES
+    while waiting and len(faults) < MOST_FAULTS:
         path, found, depth = waiting.pop()
-        if isinstance(found, str):
-            fault = _fault_of(found)
-            if fault:
-                faults.append({"path": path, "code": "bad_character", "message": fault})
-        elif _is_out_of_range(found):
-            faults.append({"path": path, "code": "too_large", "message": "is out of range"})
-        elif isinstance(found, (dict, list)):
-            if depth > MAX_DEPTH:
-                raise MalformedJsonError(f"the body is nested deeper than {MAX_DEPTH} levels")
-            for name, member in found.items() if isinstance(found, dict) else enumerate(found):
-                if isinstance(name, str) and _fault_of(name):
-                    faults.append({"path": path, "code": "unknown_member", "message": "has a member that is not known"})
-                    continue
-                waiting.append((f"{path}.{name}" if path else str(name), member, depth + 1))
+        if not isinstance(found, (dict, list)):
+            faults += _faults_of(path, found)
+            continue
+        if depth > MAX_DEPTH:
+            raise MalformedJsonError(f"the body is nested deeper than {MAX_DEPTH} levels")
+        left -= len(found)
+        if left < 0:
+            raise ValidationFailedError.at(path, "too_long", f"the body holds more than {MAX_VALUES:,} values")
+        for name, member in found.items() if isinstance(found, dict) else enumerate(found):
+            if isinstance(name, str) and _fault_of(name):
+                faults.append({"path": path, "code": "unknown_member", "message": "has a member that is not known"})
+            else:
+                waiting.append((place(path, name) if path else place(name), member, depth + 1))
     if faults:
-        raise ValidationFailedError.of(faults)
+        raise ValidationFailedError.of(faults[:MOST_FAULTS])
+
+
+def _faults_of(path: str, found: object) -> Iterator[dict[str, str]]:
+    if isinstance(found, str):
+        fault = _fault_of(found)
+        if fault:
+            yield {"path": path, "code": "bad_character", "message": fault}
+    elif _is_out_of_range(found):
+        yield {"path": path, "code": "too_large", "message": "is out of range"}
 
 
 def _is_out_of_range(value: object) -> bool:

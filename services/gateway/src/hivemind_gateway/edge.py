@@ -86,18 +86,13 @@ class Edge:
         line = method_and_path(raw)
         if line is None or line[0] in _METHODS:
             return problems.BrokenRequestError(why)
-        allow = self._paths.allow(line[1])
-        return problems.MethodNotAllowedError(allow) if allow is not None else problems.NotFoundError()
+        return self._unknown_method(line[1])
 
     async def _answer(self, request: web.Request, following: Handler, request_id: str) -> web.StreamResponse:
         try:
             check(request)
-            path = request.rel_url.raw_path
-            # The router decodes what a path has percent-encoded; ours have one spelling.
-            if "%" in path and self._paths.allow(path) is None:
-                raise problems.NotFoundError
-            if hdrs.EXPECT in request.headers:
-                await self._check_expectation(request)
+            if "%" in request.raw_path or hdrs.EXPECT in request.headers or request.method == hdrs.METH_CONNECT:
+                await self._look_ahead(request)
             return await following(request)
         except HivemindError as refusal:
             return problems.response(refusal, request_id)
@@ -111,13 +106,25 @@ class Edge:
             log.error("http.bug", exc_info=fault)
             return problems.problem_response(problems.bug_document(request_id))
 
-    async def _check_expectation(self, request: web.Request) -> None:
-        """Who waits for `100 Continue` is told of a wrong path or method first; the body's reader says the word."""
+    async def _look_ahead(self, request: web.Request) -> None:
+        """Refuse what the router would take in another sense than ours, or only after an answer has begun."""
+        if request.method == hdrs.METH_CONNECT:
+            raise self._unknown_method(request.raw_path)
         found = await self._router.resolve(request)
+        # The router decodes what a path has percent-encoded; ours have one spelling.
+        path = request.rel_url.raw_path
+        pattern = found.route.resource.canonical if found.route.resource is not None else None
+        if not (self._paths.is_spelled(path, pattern) if pattern is not None else self._paths.allow(path)):
+            raise problems.NotFoundError
         if found.http_exception is not None:
             raise found.http_exception
-        if request.headers[hdrs.EXPECT].lower() != "100-continue":
+        # A body is asked for where it is read; who waits for that hears of a wrong path or method first.
+        if request.headers.get(hdrs.EXPECT, "100-continue").lower() != "100-continue":
             raise problems.BadRequestError("Expect can be 100-continue and nothing else")
+
+    def _unknown_method(self, path: str) -> HivemindError:
+        allow = self._paths.allow(path)
+        return problems.MethodNotAllowedError(allow) if allow is not None else problems.NotFoundError()
 
     def _record(self, request: web.BaseRequest, status: int, seconds: float) -> None:
         method = request.method if request.method in _METHODS else "other"

@@ -15,9 +15,14 @@ class Paths:
         methods: dict[str, set[str]] = {}
         for method, path in rows:
             methods.setdefault(path, {"OPTIONS"}).update({"GET", "HEAD"} if method == "GET" else {method})
-        self.allowed = {path: joined(names) for path, names in methods.items()}
-        self._forms = [(re.compile(re.sub(r"{\w+}", "[^/]+", path)), allow) for path, allow in self.allowed.items()]
+        self._allowed = {path: joined(names) for path, names in methods.items()}
+        self._forms = {path: re.compile(re.sub(r"{\w+}", "[^/]+", path)) for path in self._allowed}
 
     def allow(self, path: str) -> str | None:
         """Return the methods of a path for the header `Allow`; None where there is no such path."""
-        return next((allow for form, allow in self._forms if form.fullmatch(path)), None)
+        return next((self._allowed[name] for name, form in self._forms.items() if form.fullmatch(path)), None)
+
+    def is_spelled(self, path: str, pattern: str) -> bool:
+        """Whether a path that the router has found spells the pattern's own words as they stand there."""
+        form = self._forms.get(pattern)
+        return form is not None and form.fullmatch(path) is not None

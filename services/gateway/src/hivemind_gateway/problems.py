@@ -16,6 +16,11 @@ from hivemind_common.errors import WORTH_RETRYING, HivemindError, Kind, Validati
 TITLES: Final = {413: "Content Too Large", 422: "Unprocessable Content"}
 """Where RFC 9110 names a status otherwise than the standard library."""
 
+MOST_FAULTS: Final = 20
+"""So many of them are told at once; who mends these hears of the rest."""
+
+LONGEST_PLACE: Final = 200
+
 
 class MalformedJsonError(HivemindError):
     """The bytes are not one JSON value."""
@@ -213,7 +218,13 @@ def problem_response(body: Mapping[str, Any], headers: Mapping[str, str] | None 
 
 def of_validation(fault: ValidationError, prefix: str = "") -> ValidationFailedError:
     """Write what pydantic found as our refusal: where, what, in words for people; never the value."""
-    return ValidationFailedError.of([_entry(found, prefix) for found in fault.errors(include_url=False)])
+    found = fault.errors(include_url=False, include_input=False)
+    return ValidationFailedError.of([_entry(entry, prefix) for entry in found[:MOST_FAULTS]])
+
+
+def place(*parts: object) -> str:
+    """Return where a fault stands, dotted; cut, because names are the caller's and may be long."""
+    return ".".join(str(part) for part in parts)[:LONGEST_PLACE]
 
 
 _CODES: Final[Mapping[str, tuple[str, str]]] = {
@@ -241,7 +252,7 @@ _CODES: Final[Mapping[str, tuple[str, str]]] = {
 
 
 def _entry(found: ErrorDetails, prefix: str) -> dict[str, str]:
-    path = ".".join(str(part) for part in (*([prefix] if prefix else []), *found["loc"]))
+    path = place(*([prefix] if prefix else []), *found["loc"])
     kind, context = found["type"], found.get("ctx", {})
     if kind in _CODES:
         code, message = _CODES[kind]

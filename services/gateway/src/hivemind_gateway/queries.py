@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ValidationError
 from pydantic_core import PydanticCustomError
 
 from hivemind_common.errors import ValidationFailedError
-from hivemind_gateway.problems import of_validation
+from hivemind_gateway.problems import of_validation, place
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -39,7 +39,7 @@ def read(model: type[M], request: web.Request) -> M:
 def refuse_any(request: web.Request) -> None:
     """Raise `ValidationFailedError` when there is a query, where none is read."""
     for name in _once(request):
-        raise ValidationFailedError.at(f"query.{name[:64]}", "unknown_member", "is not known here")
+        raise ValidationFailedError.at(place("query", name), "unknown_member", "is not known here")
 
 
 def _once(request: web.Request) -> dict[str, str]:
@@ -48,10 +48,10 @@ def _once(request: web.Request) -> dict[str, str]:
         if not _is_text(name):
             raise ValidationFailedError.at("query", "unknown_member", "has a parameter that is not known here")
         if name in found:
-            raise ValidationFailedError.at(f"query.{name[:64]}", "repeated", "must be given once")
+            raise ValidationFailedError.at(place("query", name), "repeated", "must be given once")
         if not _is_text(value):
             raise ValidationFailedError.at(
-                f"query.{name[:64]}", "bad_character", "holds a character that is not allowed"
+                place("query", name), "bad_character", "holds a character that is not allowed"
             )
         found[name] = value
     return found

@@ -11,7 +11,7 @@ from aiohttp import HttpVersion10, HttpVersion11, hdrs, web
 from hivemind_gateway.problems import BrokenRequestError
 
 _HOST: Final = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
-_LINE: Final = re.compile(rb"(?:\r\n)*([!#$%&'*+.^_`|~0-9A-Za-z-]+) (/[^ \r\n?]*)[^ \r\n]* HTTP/1\.[01]\r\n")
+_METHOD: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 def check(request: web.Request) -> None:
@@ -30,7 +30,8 @@ def check(request: web.Request) -> None:
     if target.startswith("/") or target == "*" or request.method == hdrs.METH_CONNECT:
         return
     # The whole address instead of the path: allowed, and then it has to be an address of this host.
-    if request.url.scheme not in {"http", "https"} or request.url.raw_authority.lower() != (host or "").lower():
+    scheme = target.partition("://")[0].lower()
+    if scheme not in {"http", "https"} or request.url.raw_authority.lower() != (host or "").lower():
         raise BrokenRequestError("the address asked for and Host disagree")
 
 
@@ -41,5 +42,8 @@ def _is_host(text: str) -> bool:
 
 def method_and_path(raw: bytes) -> tuple[str, str] | None:
     """Return what a request line names, where bytes that could not be read begin with one."""
-    line = _LINE.match(raw)
-    return (line[1].decode(), line[2].decode("latin-1")) if line is not None else None
+    line, end, _ = raw.lstrip(b"\r\n").partition(b"\r\n")
+    method, *rest = line.split(b" ")
+    if not end or len(rest) != 2 or rest[1] not in {b"HTTP/1.0", b"HTTP/1.1"} or not _METHOD.fullmatch(method):
+        return None
+    return method.decode(), rest[0].partition(b"?")[0].decode("latin-1")
