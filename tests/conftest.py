@@ -17,6 +17,7 @@ from hivemind_common.environment import Environment
 from hivemind_common.runtime import Running
 from hivemind_common.testing.servers import Servers
 from hivemind_server.services import SERVICES
+from tests import described
 
 PASSWORD = "correct horse battery"
 
@@ -42,6 +43,7 @@ class Instance:
             method, URL(f"{self.url}{path}", encoded=True), headers=headers, **options
         ) as response:
             body = await response.json(content_type=None) if "json" in response.content_type else await response.text()
+            described.check(method, str(path), response.status, response.content_type, body)
             if expect is not None:
                 assert response.status == expect, (response.status, body)
             return response.status, body, response

@@ -78,7 +78,7 @@ async def askers(start: Start, owner: Any) -> AsyncIterator[Askers]:
             " SELECT $1, 'bob', 'bob@example.org', 'user', password_hash, now() FROM auth.account",
             user_id,
         )
-        by_name = {
+        by_name: dict[str, list[Credential]] = {
             "nobody": [{}],
             "admin": [{"X-API-Key": instance.key}, await session_of(instance, "ada@example.org")],
             "user": [await add_key(owner, "bob", USER_KEY, None), await session_of(instance, "bob@example.org")],

@@ -16,12 +16,15 @@ from typing import Any, Final
 
 from hivemind_common.contracts.kinds import Event, Rpc, Stream
 from hivemind_common.runtime import Service
+from hivemind_gateway import openapi
+from hivemind_gateway.service import ROUTES
 from hivemind_server.services import SERVICES
 
 Contract = Rpc[Any, Any] | Stream[Any, Any, Any] | Event[Any]
 
 SCHEMAS: Final = Path(str(files("hivemind_common.contracts"))) / "schemas"
 ARCHITECTURE: Final = Path(__file__).resolve().parents[4] / "docs" / "architecture.md"
+OPENAPI: Final = ARCHITECTURE.with_name("openapi.json")
 BEGIN: Final = "<!-- map: made by `./hivemind contracts --write` -->"
 END: Final = "<!-- end of map -->"
 
@@ -112,6 +115,8 @@ def differences(schemas: Mapping[str, Any]) -> list[str]:
         elif committed[subject].read_text(encoding="utf-8") != _text(schema):
             told.append(f"{subject}: the committed schema differs; a changed wire is v2, an addition is --write")
     told += [f"{subject}: nobody serves it any more" for subject in committed if subject not in schemas]
+    if OPENAPI.exists() and OPENAPI.read_text(encoding="utf-8") != _text(openapi.document(ROUTES)):
+        told.append(f"{OPENAPI.name}: the document differs; run ./hivemind contracts --write")
     if ARCHITECTURE.exists() and _with_map(ARCHITECTURE.read_text(encoding="utf-8")) != ARCHITECTURE.read_text(
         encoding="utf-8"
     ):
@@ -127,6 +132,8 @@ def write(schemas: Mapping[str, Any]) -> None:
             path.unlink()
     for subject, schema in schemas.items():
         (SCHEMAS / f"{subject}.json").write_text(_text(schema), encoding="utf-8")
+    if OPENAPI.parent.exists():
+        OPENAPI.write_text(_text(openapi.document(ROUTES)), encoding="utf-8")
     if ARCHITECTURE.exists():
         ARCHITECTURE.write_text(_with_map(ARCHITECTURE.read_text(encoding="utf-8")), encoding="utf-8")
 

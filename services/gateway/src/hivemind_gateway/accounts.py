@@ -13,6 +13,7 @@ from hivemind_common.contracts.auth import (
     NOTE_SETUP_REFUSED,
     REGISTER_ADMIN,
     AlreadyRegisteredError,
+    BusyError,
     Email,
     NewKey,
     RegisterAdmin,
@@ -50,8 +51,15 @@ class Registered(Message):
     api_key: str
 
 
-@routes.post("/auth/register", access=Access.OPEN, is_lenient=True, checks_origin=True)
-async def register(request: Request, body: Any) -> Reply:
+@routes.post(
+    "/auth/register",
+    access=Access.OPEN,
+    form=RegisterForm,
+    checks_origin=True,
+    status=201,
+    refuses=(AlreadyRegisteredError, SetupTokenRequiredError, BusyError),
+)
+async def register(request: Request, body: Any) -> Reply[Registered]:
     """Make the first admin: from this machine, or with the setup token; exactly once."""
     environment = request.door.environment
     if (await request.call.ask(GET_SETUP_STATE, Nothing())).has_admin:

@@ -24,6 +24,7 @@ from hivemind_common.contracts.bots import (
 from hivemind_common.contracts.kinds import Message
 from hivemind_common.principal import Role
 from hivemind_gateway import cursors
+from hivemind_gateway.problems import InvalidCursorError
 from hivemind_gateway.queries import Whole
 from hivemind_gateway.routing import Access, Reply, Request, Routes, created
 
@@ -66,15 +67,15 @@ class TemplatePage(Message):
     next: str | None = None
 
 
-@routes.post("/api/v1/bots", access=Access.BOTS_WRITE)
-async def create_bot(request: Request, body: BotDraft) -> Reply:
+@routes.post("/api/v1/bots", access=Access.BOTS_WRITE, status=201, refuses=CREATE_BOT.errors)
+async def create_bot(request: Request, body: BotDraft) -> Reply[Bot]:
     """Mint a bot, blank or from a template."""
     bot = await request.call.ask_raw(CREATE_BOT, CreateBot(draft=body))
     return created(bot, at=f"/api/v1/bots/{body.slug}")
 
 
-@routes.get("/api/v1/bots", access=Access.BOTS_READ)
-async def list_bots(request: Request, query: BotQuery) -> Reply:
+@routes.get("/api/v1/bots", access=Access.BOTS_READ, refuses=(InvalidCursorError,))
+async def list_bots(request: Request, query: BotQuery) -> Reply[BotList]:
     """List bots by slug."""
     scope = f"/api/v1/bots?status={query.status}&tier={query.tier}&q={query.q}"
     wanted = ListBots(
@@ -90,8 +91,8 @@ async def list_bots(request: Request, query: BotQuery) -> Reply:
     return Reply(BotList(items=items, next=following))
 
 
-@routes.get("/api/v1/bots/{slug}", access=Access.BOTS_READ)
-async def show_bot(request: Request) -> Reply:
+@routes.get("/api/v1/bots/{slug}", access=Access.BOTS_READ, refuses=GET_BOT.errors)
+async def show_bot(request: Request) -> Reply[Bot] | Reply[BotCard]:
     """Show a bot."""
     named = BotNamed(slug=request.slug)
     if _sees_cards(request):
@@ -100,7 +101,7 @@ async def show_bot(request: Request) -> Reply:
 
 
 @routes.get("/api/v1/templates", access=Access.BOTS_READ)
-async def list_templates(request: Request) -> Reply:
+async def list_templates(request: Request) -> Reply[TemplatePage]:
     """List the templates."""
     found = await request.call.ask(LIST_TEMPLATES, ListTemplates())
     return Reply(TemplatePage(items=found.items))

@@ -43,8 +43,13 @@ class ChatForm(Message):
     speaker: Annotated[str, StringConstraints(min_length=1, max_length=128)] | None = None
 
 
-@routes.post("/api/v1/bots/{slug}/chat", access=Access.CHAT, timeout=TURN_TIMEOUT)
-async def chat(request: Request, body: ChatForm) -> Reply | web.StreamResponse:
+@routes.post(
+    "/api/v1/bots/{slug}/chat",
+    access=Access.CHAT,
+    timeout=TURN_TIMEOUT,
+    refuses=(*TAKE_TURN.errors, NotAcceptableError),
+)
+async def chat(request: Request, body: ChatForm) -> Reply[Answer] | web.StreamResponse:
     """Say something to a bot."""
     streams = wants_events(request.http.headers.getall("Accept", []))
     turn = TakeTurn(

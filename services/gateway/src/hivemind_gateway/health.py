@@ -38,7 +38,7 @@ class Report(Message):
 
 
 @routes.get("/api/v1/health", access=Access.OPEN)
-async def health(request: Request) -> Reply:
+async def health(request: Request) -> Reply[Report]:
     """Tell how everything is."""
     bus = request.door.bus
     components: dict[str, ComponentHealth] = {"gateway": OK}

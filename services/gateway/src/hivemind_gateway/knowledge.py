@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from hivemind_common.contracts.bots import BotRef
+from hivemind_common.contracts.bots import BotNotFoundError, BotRef
 from hivemind_common.contracts.kinds import Message
 from hivemind_common.contracts.knowledge import (
     ADD_SNIPPET,
@@ -65,15 +65,17 @@ class HitList(Message):
     next: str | None = None
 
 
-@routes.post("/api/v1/bots/{slug}/knowledge", access=Access.KNOWLEDGE_WRITE)
-async def add_snippet(request: Request, bot: BotRef, body: SnippetDraft) -> Reply:
+@routes.post("/api/v1/bots/{slug}/knowledge", access=Access.KNOWLEDGE_WRITE, status=201, refuses=ADD_SNIPPET.errors)
+async def add_snippet(request: Request, bot: BotRef, body: SnippetDraft) -> Reply[Snippet]:
     """Teach a bot one thing; its first snippet also turns its knowledge search on."""
     snippet = await request.call.ask(ADD_SNIPPET, AddSnippet(bot_id=bot.id, draft=body))
     return created(snippet, at=f"/api/v1/bots/{bot.slug}/knowledge/{snippet.id}")
 
 
-@routes.get("/api/v1/bots/{slug}/knowledge", access=Access.KNOWLEDGE_READ)
-async def list_snippets(request: Request, bot: BotRef, query: PageQuery) -> Reply:
+@routes.get(
+    "/api/v1/bots/{slug}/knowledge", access=Access.KNOWLEDGE_READ, refuses=(BotNotFoundError, InvalidCursorError)
+)
+async def list_snippets(request: Request, bot: BotRef, query: PageQuery) -> Reply[SnippetList]:
     """List what a bot was taught, newest first."""
     scope = f"/api/v1/bots/{bot.id}/knowledge"
     place = cursors.place_of(scope, query.cursor)
@@ -86,23 +88,29 @@ async def list_snippets(request: Request, bot: BotRef, query: PageQuery) -> Repl
     return Reply(SnippetList(items=page.items, next=following))
 
 
-@routes.get("/api/v1/bots/{slug}/knowledge/search", access=Access.KNOWLEDGE_READ)
-async def search(request: Request, bot: BotRef, query: SearchQuery) -> Reply:
+@routes.get("/api/v1/bots/{slug}/knowledge/search", access=Access.KNOWLEDGE_READ, refuses=(BotNotFoundError,))
+async def search(request: Request, bot: BotRef, query: SearchQuery) -> Reply[HitList]:
     """Find snippets."""
     wanted = SearchSnippets(bot_id=bot.id, query=query.q, limit=query.limit)
     found = await request.call.ask(SEARCH_SNIPPETS, wanted)
     return Reply(HitList(items=found.items))
 
 
-@routes.get("/api/v1/bots/{slug}/knowledge/{id}", access=Access.KNOWLEDGE_READ)
-async def show_snippet(request: Request, bot: BotRef) -> Reply:
+@routes.get(
+    "/api/v1/bots/{slug}/knowledge/{id}", access=Access.KNOWLEDGE_READ, refuses=(BotNotFoundError, SnippetNotFoundError)
+)
+async def show_snippet(request: Request, bot: BotRef) -> Reply[Snippet]:
     """Show one snippet."""
     snippet_id = SnippetId(request.path_id("id", SnippetNotFoundError))
     return Reply(await request.call.ask_raw(GET_SNIPPET, SnippetOf(bot_id=bot.id, snippet_id=snippet_id)))
 
 
-@routes.delete("/api/v1/bots/{slug}/knowledge/{id}", access=Access.KNOWLEDGE_WRITE)
-async def remove_snippet(request: Request, bot: BotRef) -> Reply:
+@routes.delete(
+    "/api/v1/bots/{slug}/knowledge/{id}",
+    access=Access.KNOWLEDGE_WRITE,
+    refuses=(BotNotFoundError, SnippetNotFoundError),
+)
+async def remove_snippet(request: Request, bot: BotRef) -> Reply[None]:
     """Forget one snippet."""
     snippet_id = SnippetId(request.path_id("id", SnippetNotFoundError))
     await request.call.ask(REMOVE_SNIPPET, SnippetOf(bot_id=bot.id, snippet_id=snippet_id))

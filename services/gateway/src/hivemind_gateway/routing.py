@@ -8,7 +8,20 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum
-from typing import Any, Final, get_type_hints
+from types import UnionType
+from typing import (
+    Any,
+    Final,
+    Generic,
+    Required,
+    TypedDict,
+    TypeVar,
+    Union,
+    Unpack,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 from uuid import UUID
 
 from aiohttp import web
@@ -61,6 +74,8 @@ class Door:
     environment: Environment
     bus: Bus
     identities: Identities
+    document: bytes
+    """The OpenAPI document."""
 
 
 @dataclass(frozen=True)
@@ -97,11 +112,14 @@ class Request:
         return found
 
 
+T = TypeVar("T", bound=Message | None)
+
+
 @dataclass(frozen=True)
-class Reply:
+class Reply(Generic[T]):
     """What a handler answers: a message, or its JSON as another service wrote it."""
 
-    body: Message | bytes | None
+    body: T | bytes
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
 
@@ -113,12 +131,13 @@ class Reply:
         return web.Response(body=body, status=self.status, content_type="application/json", headers=self.headers)
 
 
-def created(body: Message | bytes, *, at: str) -> Reply:
+def created(body: T | bytes, *, at: str) -> Reply[T]:
     """Answer that something was made, and where it is."""
     return Reply(body, 201, {"Location": at})
 
 
-Handler = Callable[..., Awaitable[Reply | web.StreamResponse]]
+Handler = Callable[..., Awaitable[Reply[Any] | web.StreamResponse]]
+H = TypeVar("H", bound=Handler)
 
 
 @dataclass(frozen=True)
@@ -136,68 +155,94 @@ class Route:
     """The handler judges the parsed body itself, because something else is refused first."""
     checks_origin: bool
     timeout: timedelta
+    form: type[BaseModel] | None
+    """What a body is validated as, by whomever."""
+    replies: tuple[type[Message], ...]
+    """What is answered as JSON, by who asks; none: nothing, or what is no JSON."""
+    status: int
+    refuses: tuple[type[HivemindError], ...]
+    """Refusals of its own; those that any route may tell are not repeated."""
+    streams: bool
+
+    @property
+    def summary(self) -> str:
+        """One sentence: what it does."""
+        return (self.handler.__doc__ or "").strip().partition("\n")[0]
 
 
 class Routes:
-    """Collects the table. What a handler takes beside the request says what is read: `body`, `query`, `bot`."""
+    """Collects the table, from signatures.
+
+    What a handler takes beside the request says what is read (`body`, `query`, `bot`), and `Reply[…]` what is answered.
+    """
 
     def __init__(self) -> None:
         self.rows: list[Route] = []
 
-    def get(self, path: str, *, access: Access) -> Callable[[Handler], Handler]:
+    def get(self, path: str, **more: Unpack[Details]) -> Callable[[H], H]:
         """Answer GET, and HEAD with it."""
-        return self._add("GET", path, access)
+        return self._add("GET", path, more)
 
-    def post(
-        self,
-        path: str,
-        *,
-        access: Access,
-        is_lenient: bool = False,
-        checks_origin: bool = False,
-        timeout: timedelta = EDGE_TIMEOUT,
-    ) -> Callable[[Handler], Handler]:
+    def post(self, path: str, **more: Unpack[Details]) -> Callable[[H], H]:
         """Answer POST."""
-        return self._add("POST", path, access, is_lenient=is_lenient, checks_origin=checks_origin, timeout=timeout)
+        return self._add("POST", path, more)
 
-    def patch(self, path: str, *, access: Access) -> Callable[[Handler], Handler]:
+    def patch(self, path: str, **more: Unpack[Details]) -> Callable[[H], H]:
         """Answer PATCH."""
-        return self._add("PATCH", path, access)
+        return self._add("PATCH", path, more)
 
-    def delete(self, path: str, *, access: Access) -> Callable[[Handler], Handler]:
+    def delete(self, path: str, **more: Unpack[Details]) -> Callable[[H], H]:
         """Answer DELETE."""
-        return self._add("DELETE", path, access)
+        return self._add("DELETE", path, more)
 
-    def _add(
-        self,
-        method: str,
-        path: str,
-        access: Access,
-        *,
-        is_lenient: bool = False,
-        checks_origin: bool = False,
-        timeout: timedelta = EDGE_TIMEOUT,
-    ) -> Callable[[Handler], Handler]:
-        def add(handler: Handler) -> Handler:
+    def _add(self, method: str, path: str, more: Details) -> Callable[[H], H]:
+        def add(handler: H) -> H:
             hints = get_type_hints(handler)
             taken = set(inspect.signature(handler).parameters)
+            is_lenient = "form" in more
+            body = hints["body"] if "body" in taken and not is_lenient else None
+            replies, streams = _answers_of(hints["return"])
             self.rows.append(
                 Route(
                     method,
                     path,
-                    access,
+                    more["access"],
                     handler,
-                    body=hints["body"] if "body" in taken and not is_lenient else None,
+                    body=body,
                     query=hints.get("query"),
                     wants_bot="bot" in taken,
                     is_lenient=is_lenient,
-                    checks_origin=checks_origin,
-                    timeout=timeout,
+                    checks_origin=more.get("checks_origin", False),
+                    timeout=more.get("timeout", EDGE_TIMEOUT),
+                    form=more.get("form", body),
+                    replies=replies,
+                    status=more.get("status", 200 if replies or streams else 204),
+                    refuses=more.get("refuses", ()),
+                    streams=streams,
                 )
             )
             return handler
 
         return add
+
+
+class Details(TypedDict, total=False):
+    """What a row says beside its path and its handler's signature."""
+
+    access: Required[Access]
+    form: type[BaseModel]
+    """Of a handler that judges the parsed body itself, because something else is refused first: as what."""
+    checks_origin: bool
+    timeout: timedelta
+    status: int
+    refuses: tuple[type[HivemindError], ...]
+
+
+def _answers_of(annotation: Any) -> tuple[tuple[type[Message], ...], bool]:
+    """Return what each `Reply[…]` names, and whether the handler may write its answer itself."""
+    kinds = get_args(annotation) if get_origin(annotation) in {Union, UnionType} else (annotation,)
+    named = (get_args(kind)[0] for kind in kinds if get_origin(kind) is Reply)
+    return tuple(each for each in named if each is not type(None)), web.StreamResponse in kinds
 
 
 def mount(router: web.UrlDispatcher, door: Door, rows: list[Route]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
+import orjson
 from aiohttp import web
 
 from hivemind_common.bus import open_bus
@@ -41,14 +42,14 @@ from hivemind_common.health import Health
 from hivemind_common.ops import listening, ops_site
 from hivemind_common.runtime import Running, Service
 from hivemind_common.telemetry import Metrics
-from hivemind_gateway import accounts, bots, chat, health, knowledge, sessions
+from hivemind_gateway import accounts, bots, chat, health, knowledge, openapi, reference, sessions
 from hivemind_gateway.edge import Edge
 from hivemind_gateway.identity import Identities
 from hivemind_gateway.paths import Paths
 from hivemind_gateway.routing import Door, Route, mount
 
 ROUTES: Final[tuple[Route, ...]] = tuple(
-    row for module in (accounts, sessions, bots, knowledge, chat, health) for row in module.routes.rows
+    row for module in (accounts, sessions, bots, knowledge, chat, health, reference) for row in module.routes.rows
 )
 """The table: every path, who may use it, and what it takes."""
 
@@ -58,7 +59,7 @@ async def open_gateway(environment: Environment) -> AsyncIterator[Running]:
     """Entered: ready to answer. Left: drained first, closed after."""
     metrics = Metrics("gateway")
     async with open_bus(environment.needed_nats_url, "gateway", metrics) as bus:
-        door = Door(environment, bus, Identities(environment))
+        door = Door(environment, bus, Identities(environment), orjson.dumps(openapi.document(ROUTES)))
         application = web.Application()
         edge = Edge(environment, metrics, application.router, Paths((row.method, row.path) for row in ROUTES))
         mount(application.router, door, list(ROUTES))

@@ -12,6 +12,8 @@ from hivemind_common.contracts.auth import (
     REVOKE_SESSION,
     SIGN_IN,
     SIGN_OUT,
+    AccountDisabledError,
+    BusyError,
     ChangePassword,
     CloseSession,
     InvalidCredentialsError,
@@ -19,6 +21,7 @@ from hivemind_common.contracts.auth import (
     SessionNotFoundError,
     SessionOf,
     SignIn,
+    TooManyTriesError,
 )
 from hivemind_common.contracts.kinds import Instant, Message, Nothing
 from hivemind_common.errors import ValidationFailedError
@@ -85,8 +88,13 @@ class SessionList(Message):
     next: str | None = None
 
 
-@routes.post("/auth/login", access=Access.OPEN, checks_origin=True)
-async def login(request: Request, body: LoginForm) -> Reply:
+@routes.post(
+    "/auth/login",
+    access=Access.OPEN,
+    checks_origin=True,
+    refuses=(InvalidCredentialsError, TooManyTriesError, BusyError),
+)
+async def login(request: Request, body: LoginForm) -> Reply[SignedInAs]:
     """Open a session; its token goes into the cookie and nowhere else."""
     token = new_token(43)
     signed_in = await request.call.ask(
@@ -115,13 +123,13 @@ async def login(request: Request, body: LoginForm) -> Reply:
 
 
 @routes.get("/auth/me", access=Access.SIGNED_IN)
-async def me(request: Request) -> Reply:
+async def me(request: Request) -> Reply[Me]:
     """Tell who one is, and what one may."""
     return Reply(_whoever_asks(request))
 
 
 @routes.post("/auth/logout", access=Access.OPEN, checks_origin=True)
-async def logout(request: Request) -> Reply:
+async def logout(request: Request) -> Reply[None]:
     """End the session of the cookie, if it has one; the cookie is cleared in any case."""
     token = request.http.cookies.get(COOKIE)
     if token:
@@ -133,8 +141,8 @@ async def logout(request: Request) -> Reply:
     return Reply(None, 204, {"Set-Cookie": cleared})
 
 
-@routes.patch("/auth/me", access=Access.OWN_ACCOUNT)
-async def change_password(request: Request, body: PasswordForm) -> Reply:
+@routes.patch("/auth/me", access=Access.OWN_ACCOUNT, refuses=(AccountDisabledError, TooManyTriesError, BusyError))
+async def change_password(request: Request, body: PasswordForm) -> Reply[Me]:
     """Set a new password; every other session of the account ends."""
     caller = request.caller
     try:
@@ -154,7 +162,7 @@ async def change_password(request: Request, body: PasswordForm) -> Reply:
 
 
 @routes.get("/api/v1/sessions", access=Access.OWN_ACCOUNT)
-async def list_sessions(request: Request) -> Reply:
+async def list_sessions(request: Request) -> Reply[SessionList]:
     """List one's own sessions, the one used last first."""
     found = await request.call.ask(LIST_SESSIONS, Nothing())
     mine = request.caller.identity.session_id if request.caller is not None else None
@@ -162,8 +170,8 @@ async def list_sessions(request: Request) -> Reply:
     return Reply(SessionList(items=items))
 
 
-@routes.delete("/api/v1/sessions/{id}", access=Access.OWN_ACCOUNT)
-async def revoke_session(request: Request) -> Reply:
+@routes.delete("/api/v1/sessions/{id}", access=Access.OWN_ACCOUNT, refuses=(SessionNotFoundError,))
+async def revoke_session(request: Request) -> Reply[None]:
     """End one of one's own sessions."""
     session_id = SessionId(request.path_id("id", SessionNotFoundError))
     await request.call.ask(REVOKE_SESSION, SessionOf(session_id=session_id))

@@ -1,0 +1,220 @@
+"""The OpenAPI 3.1 document, made from the table of routes: what is dispatched and what is described cannot disagree."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Any, Final
+
+from pydantic import BaseModel
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
+
+from hivemind_common.errors import HivemindError, UnavailableError, ValidationFailedError
+from hivemind_common.version import VERSION
+from hivemind_gateway import problems
+from hivemind_gateway.identity import COOKIE
+from hivemind_gateway.routing import SLUG_FORM, Access, Route
+
+PATH: Final = "/api/v1/openapi.json"
+PROBLEM: Final = "application/problem+json"
+_REFERENCE: Final = "#/components/schemas/{model}"
+_PLACE: Final = re.compile(r"\{([a-z_]+)\}")
+
+_PLACES: Final[dict[str, dict[str, Any]]] = {
+    "slug": {"type": "string", "pattern": f"^{SLUG_FORM.pattern}$", "description": "The bot's slug."},
+    "id": {"type": "string", "format": "uuid", "description": "An id, in lower case with hyphens."},
+}
+
+_BOUNDS: Final = {"ge": "minimum", "le": "maximum"}
+"""What pydantic calls a bound where a number is read from text first."""
+
+_SCHEMES: Final[dict[str, dict[str, str]]] = {
+    "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, or the break-glass key."},
+    "session": {"type": "apiKey", "in": "cookie", "name": COOKIE},
+}
+
+_OF_EVERY_ROUTE: Final = (problems.BadRequestError, UnavailableError)
+_OF_A_BODY: Final = (
+    problems.MalformedJsonError,
+    problems.PayloadTooLargeError,
+    problems.UnsupportedMediaTypeError,
+    ValidationFailedError,
+)
+_OF_A_CREDENTIAL: Final = (
+    problems.MissingApiKeyError,
+    problems.InvalidApiKeyError,
+    problems.InvalidSessionError,
+    problems.AmbiguousCredentialsError,
+)
+
+
+class FieldFault(BaseModel):
+    """One member that is wrong."""
+
+    path: str
+    code: str
+    message: str
+
+
+class Problem(BaseModel):
+    """A refusal (RFC 9457). `code` is for programs; further members belong to the code."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    error: str
+    request_id: str
+    errors: list[FieldFault] | None = None
+
+
+def document(routes: Iterable[Route]) -> dict[str, Any]:
+    """Return the document."""
+    rows = sorted((row for row in routes if _is_described(row)), key=lambda row: (row.path, row.method))
+    schemas, parts = models_json_schema(_models(rows), ref_template=_REFERENCE)
+    paths: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        item = paths.setdefault(row.path, {})
+        item[row.method.lower()] = _operation(row, schemas)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Hivemind",
+            "version": VERSION,
+            "summary": "Bots that answer from what they were taught.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "tags": [{"name": name} for name in sorted({_tag(row) for row in rows})],
+        "paths": paths,
+        "components": {"schemas": parts.get("$defs", {}), "securitySchemes": _SCHEMES},
+    }
+
+
+Schemas = dict[tuple[type[BaseModel], JsonSchemaMode], dict[str, Any]]
+
+
+def _is_described(row: Route) -> bool:
+    # Probes are for the machine that runs it, and no part of the API; the document does not describe itself.
+    return row.path.startswith(("/api/", "/auth/")) and row.path != PATH
+
+
+def _models(rows: Iterable[Route]) -> list[tuple[type[BaseModel], JsonSchemaMode]]:
+    found: dict[tuple[type[BaseModel], JsonSchemaMode], None] = {(Problem, "serialization"): None}
+    for row in rows:
+        found.update({(reply, "serialization"): None for reply in row.replies})
+        if row.form is not None:
+            found[row.form, "validation"] = None
+    return list(found)
+
+
+def _operation(row: Route, schemas: Any) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "operationId": row.handler.__name__,
+        "summary": row.summary.rstrip("."),
+        "tags": [_tag(row)],
+        "security": [] if row.access is Access.OPEN else [{name: []} for name in _SCHEMES],
+        "responses": _responses(row, schemas),
+    }
+    if row.access is not Access.OPEN:
+        operation["description"] = _who_may(row.access)
+    parameters = [_place(name) for name in _PLACE.findall(row.path)] + _queries(row)
+    if parameters:
+        operation["parameters"] = parameters
+    if row.form is not None:
+        content = {"application/json": {"schema": schemas[row.form, "validation"]}}
+        operation["requestBody"] = {"required": True, "content": content}
+    return operation
+
+
+def _place(name: str) -> dict[str, Any]:
+    schema = dict(_PLACES[name])
+    return {"name": name, "in": "path", "required": True, "description": schema.pop("description"), "schema": schema}
+
+
+def _queries(row: Route) -> list[dict[str, Any]]:
+    if row.query is None:
+        return []
+    schema = row.query.model_json_schema(ref_template=_REFERENCE)
+    kinds = schema.get("$defs", {})
+    return [
+        {
+            "name": name,
+            "in": "query",
+            "required": name in schema.get("required", ()),
+            "schema": _without_null(_inlined(member, kinds)),
+        }
+        for name, member in schema["properties"].items()
+    ]
+
+
+def _inlined(schema: dict[str, Any], kinds: dict[str, Any]) -> dict[str, Any]:
+    """Put what `$ref` names in its place: a query's kinds are few, and used nowhere else."""
+    if "$ref" in schema:
+        return _inlined(kinds[schema["$ref"].rpartition("/")[2]], kinds)
+    return {
+        _BOUNDS.get(key, key): [_inlined(each, kinds) for each in value] if key == "anyOf" else value
+        for key, value in schema.items()
+        if key != "title"
+    }
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """In a query what is not there is left out; there is no null."""
+    choices: list[dict[str, Any]] = [each for each in schema.get("anyOf", ()) if each.get("type") != "null"]
+    if len(choices) != 1:
+        return schema
+    return {key: value for key, value in schema.items() if key not in {"anyOf", "default"}} | choices[0]
+
+
+def _responses(row: Route, schemas: Any) -> dict[str, Any]:
+    success: dict[str, Any] = {"description": HTTPStatus(row.status).phrase}
+    if row.replies:
+        told = [schemas[reply, "serialization"] for reply in row.replies]
+        success["content"] = {"application/json": {"schema": told[0] if len(told) == 1 else {"anyOf": told}}}
+        if row.streams:
+            success["content"]["text/event-stream"] = {"schema": {"type": "string"}}
+    found = {str(row.status): success}
+    by_status: dict[int, list[str]] = {}
+    for refusal in _refusals(row):
+        codes = by_status.setdefault(refusal.status or refusal().http_status, [])
+        if refusal.code not in codes:
+            codes.append(refusal.code)
+    problem = {PROBLEM: {"schema": schemas[Problem, "serialization"]}}
+    for status, codes in sorted(by_status.items()):
+        found[str(status)] = {"description": ", ".join(f"`{code}`" for code in codes), "content": problem}
+    return found
+
+
+def _refusals(row: Route) -> Iterable[type[HivemindError]]:
+    yield from _OF_EVERY_ROUTE
+    if row.form is not None:
+        yield from _OF_A_BODY
+    if row.query is not None or row.path.startswith("/api/v1/"):
+        yield ValidationFailedError
+    if row.access is not Access.OPEN:
+        yield from _OF_A_CREDENTIAL
+    if row.access not in {Access.OPEN, Access.SIGNED_IN}:
+        yield problems.InsufficientScopeError
+    if row.method not in {"GET", "HEAD"}:
+        yield problems.CsrfError
+    yield from row.refuses
+
+
+def _who_may(access: Access) -> str:
+    if access is Access.SIGNED_IN:
+        return "For whoever shows a credential."
+    if access is Access.OWN_ACCOUNT:
+        return "For a session, or a key with the scope `admin`."
+    return f"Needs the scope `{access.value}`."
+
+
+def _tag(row: Route) -> str:
+    if row.path.startswith("/auth/") or row.path.startswith("/api/v1/sessions"):
+        return "accounts"
+    if "/knowledge" in row.path:
+        return "knowledge"
+    return {"chat": "chat", "health": "health"}.get(row.path.rpartition("/")[2], "bots")
