@@ -46,7 +46,7 @@ async def health(request: Request) -> Reply[Report]:
     components.update({contract.owner: report.service for contract, report in zip(ASKED, reports, strict=True)})
     seen = [report.parts["db"] for report in reports if "db" in report.parts]
     components["db"] = _worst(seen, "no service that keeps data answers")
-    components["nats"] = OK if bus.is_connected else ComponentHealth(status=Condition.DOWN, detail="not connected")
+    components["nats"] = OK if bus.is_responding else ComponentHealth(status=Condition.DOWN, detail="does not answer")
     models = [report.parts["llm"] for report in reports if "llm" in report.parts]
     components["llm"] = _worst(models, "the service that knows does not answer")
     status = _overall(components)

@@ -45,8 +45,15 @@ Q = TypeVar("Q", bound=Message)
 A = TypeVar("A", bound=Message)
 I = TypeVar("I", bound=Message)  # noqa: E741 - the item of a stream, beside Q and A
 
-PINGS_UNANSWERED: Final = 3
-"""One goes out each second; a server that leaves so many unanswered hangs."""
+PINGS_UNANSWERED: Final = 6
+"""One goes out each second. A server that leaves so many unanswered is given up: later than a question's deadline, since
+one that wakes before delivers what it has, and answers still find their way."""
+
+PINGS_DOUBTED: Final = 2
+"""With so many unanswered it is named as what does not answer."""
+
+LOGGED_EVERY_SECONDS: Final = 1.0
+"""A flood of faults of the connection is logged as one line each second."""
 
 log = get_logger()
 
@@ -102,14 +109,32 @@ def _read(model: type[A], body: bytes) -> A:
 
 
 class _Pending:
-    """An answer that is awaited: its pieces so far."""
+    """An answer that is awaited: its pieces so far, and until when."""
 
-    __slots__ = ("contract", "future", "parts")
+    __slots__ = ("_deadline", "_loop", "_timer", "contract", "future", "parts")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, contract: Rpc[Any, Any]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, contract: Rpc[Any, Any], limit: float) -> None:
         self.contract = contract
         self.future: asyncio.Future[bytes] = loop.create_future()
         self.parts: list[bytes] = []
+        self._loop = loop
+        self._deadline = loop.time() + limit
+        self._timer = loop.call_at(self._deadline, self._expire)
+
+    def _expire(self) -> None:
+        if self._loop.time() - self._deadline > streams.LATE_SECONDS:
+            # This process itself stood still. What came meanwhile lies in its socket, and is read first.
+            self._timer = self._loop.call_later(streams.GRACE_SECONDS, self._give_up)
+        else:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        if not self.future.done():
+            self.future.set_exception(TimeoutError())
+
+    def close(self) -> None:
+        """Wait no longer."""
+        self._timer.cancel()
 
 
 class Bus:
@@ -121,6 +146,8 @@ class Bus:
         self.connection = connection
         self.fault: str | None = None
         self.is_closing = False
+        self.losses = 0
+        """How often the connection was lost."""
         self._instance = new_token(16)
         self._inbox = f"{inbox_of(service)}.{self._instance}"
         self._numbers = itertools.count(1)
@@ -149,6 +176,15 @@ class Bus:
     def is_connected(self) -> bool:
         """Whether the bus can be spoken to right now."""
         return bool(self.connection.is_connected)
+
+    @property
+    def is_responding(self) -> bool:
+        """Whether the server has answered the last pings; one that hangs is connected all the same."""
+        return self.is_connected and self.connection._pings_outstanding < PINGS_DOUBTED  # noqa: SLF001 - see `on_loss`
+
+    def to_blame(self, owner: str, losses: int) -> str:
+        """Return who is named where no answer came from `owner`: the bus, when it went away since `losses` or hangs."""
+        return owner if self.is_responding and losses == self.losses else "nats"
 
     def call(
         self,
@@ -191,18 +227,18 @@ class Bus:
         started = loop.time()
         limit = min(call.left, contract.timeout.total_seconds())
         outcome = "internal"
-        pending = _Pending(loop, contract)
+        pending = _Pending(loop, contract, limit)
+        losses = self.losses
         inbox, token = self._next_inbox()
         self._pending[token] = pending
         try:
             await self._send(call, contract, question, limit, inbox)
-            async with asyncio.timeout(limit):
-                answer = await pending.future
+            answer = await pending.future
             outcome = "ok"
             return answer
         except TimeoutError:
             outcome = "timeout"
-            name = contract.owner if self.is_connected else "nats"
+            name = self.to_blame(contract.owner, losses)
             raise UnavailableError.of(name, detail=f"no answer to {contract.subject} in {limit:.2f} s") from None
         except HivemindError as refusal:
             outcome = refusal.code
@@ -212,6 +248,7 @@ class Bus:
             waiting_on.interrupted(contract.owner)
             raise
         finally:
+            pending.close()
             del self._pending[token]
             self.count(contract.subject, outcome, loop.time() - started)
 
@@ -335,15 +372,24 @@ async def open_bus(nats_url: SecretStr, service: str, metrics: Metrics) -> Async
     """Connect as a service, waiting for the server when it is not there yet, and for ever again when it goes away."""
     bus: Bus | None = None
 
+    logged_at = float("-inf")
+
     async def on_error(fault: Exception) -> None:
-        # A permission violation is always a bug of ours; the health check shows it.
-        if bus is not None and "permissions violation" in str(fault).lower():
+        nonlocal logged_at
+        text = str(fault).lower()
+        # A violation is always a bug of ours, and the health check shows it. But an answer to a question from before a
+        # reconnect, or to one that was asked long ago, is refused by right: nobody waits for it any more.
+        if bus is not None and "permissions violation" in text and 'to "_inbox_' not in text:
             bus.fault = "permission violation"
-        log.warning("bus.error", fault=type(fault).__name__, text=str(fault)[:200])
+        now = asyncio.get_running_loop().time()
+        if now - logged_at >= LOGGED_EVERY_SECONDS:
+            logged_at = now
+            log.warning("bus.error", fault=type(fault).__name__, text=str(fault)[:200])
 
     async def on_loss() -> None:
         if bus is None or bus.is_closing:
             return
+        bus.losses += 1
         log.warning("bus.lost")
         # A server that hangs may wake and deliver what it has: who asked is told when that can be no more.
         if connection._pings_outstanding <= PINGS_UNANSWERED:  # noqa: SLF001 - nats-py tells the reason nowhere else

@@ -26,6 +26,9 @@ _TYPES: Final = {
     "STATS": "io.nats.micro.v1.stats_response",
 }
 
+MOST_WAITING: Final = 32
+"""Questions of operators that wait; beyond it they are dropped, since they must not keep people waiting."""
+
 log = get_logger()
 
 
@@ -89,7 +92,7 @@ class Discovery:
     async def start(self) -> None:
         """Hear the questions, as an instance and not as a member of a group: each instance answers."""
         for subject in discovery_subjects(self._bus.service, self._instance):
-            await self._bus.connection.subscribe(subject, cb=self._answer)
+            await self._bus.connection.subscribe(subject, cb=self._answer, pending_msgs_limit=MOST_WAITING)
 
     async def _answer(self, message: Msg) -> None:
         verb = message.subject.split(".")[1]

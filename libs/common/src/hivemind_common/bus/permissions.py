@@ -22,8 +22,8 @@ OPERATOR: Final = "ops"
 MOST_ANSWERS: Final = 100_000
 """Messages in reply to one question: the server's default of 1 would end a stream after its first item."""
 
-ANSWERING_LIMIT: Final = timedelta(minutes=15)
-"""Longer than the longest stream may take."""
+ANSWERING_MARGIN: Final = timedelta(seconds=30)
+"""How much longer than its longest contract a service may answer: the server remembers each question for so long."""
 
 DISCOVERY_VERBS: Final = ("PING", "INFO", "STATS")
 
@@ -34,8 +34,8 @@ class Permissions:
 
     publish: tuple[str, ...]
     subscribe: tuple[str, ...]
-    answers: bool
-    """Whether it may reply to what it hears."""
+    answers_for: timedelta | None
+    """For how long it may reply to what it hears; None: not at all."""
 
 
 def inbox_of(name: str) -> str:
@@ -66,12 +66,12 @@ def permissions_of(service: Service) -> Permissions:
     return Permissions(
         publish=(*asks, *acknowledges, *tells),
         subscribe=(f"{inbox_of(name)}.>", *serves, *hears, *discovery_subjects(name)),
-        answers=True,
+        answers_for=max([contract.timeout for contract in service.serves], default=timedelta()) + ANSWERING_MARGIN,
     )
 
 
 def all_permissions(services: Iterable[Service]) -> dict[str, Permissions]:
     """Return the allow-lists of every user of a set of services, the operator's among them."""
     found = {service.name: permissions_of(service) for service in services}
-    found[OPERATOR] = Permissions(publish=("$SRV.>",), subscribe=(f"{inbox_of(OPERATOR)}.>",), answers=False)
+    found[OPERATOR] = Permissions(publish=("$SRV.>",), subscribe=(f"{inbox_of(OPERATOR)}.>",), answers_for=None)
     return found

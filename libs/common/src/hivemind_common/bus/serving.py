@@ -14,6 +14,7 @@ from hivemind_common import waiting_on
 from hivemind_common.bus import refusals, streams
 from hivemind_common.bus.discovery import Endpoint
 from hivemind_common.bus.envelope import Envelope, MalformedMessageError, answer_frames, frame, unpack
+from hivemind_common.bus.permissions import inbox_of
 from hivemind_common.contracts.kinds import Event, Message, Rpc, Stream
 from hivemind_common.errors import HivemindError, UnavailableError, ValidationFailedError
 from hivemind_common.telemetry import REQUEST_ID, get_logger
@@ -132,6 +133,11 @@ class Server:
         endpoint = Endpoint(contract, queue_group=self._bus.service)
 
         async def take(message: Msg) -> None:
+            asker = message.subject.split(".")[1]
+            if not message.reply.startswith(f"{inbox_of(asker)}."):
+                # An answer goes to whoever asked, and to nobody whom the asker would rather have it.
+                log.error("bus.foreign_reply", contract=contract.subject, asker=asker)
+                return
             if len(self._running) >= MAX_RUNNING:
                 await self._refuse(message, contract, UnavailableError.of(self._bus.service, detail="too many at once"))
                 return

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from hivemind_common.bus import refusals
 from hivemind_common.bus.envelope import ERROR_HEADER, MalformedMessageError, answer_frames, frame, split
+from hivemind_common.bus.permissions import inbox_of
 from hivemind_common.contracts.kinds import Message, Stream
 from hivemind_common.errors import RemoteBugError, UnavailableError
 from hivemind_common.secrets import new_token
@@ -36,6 +37,10 @@ BEAT_SECONDS: Final = 1.0
 SILENCE_SECONDS: Final = 3.0
 """Three missed heartbeats: the other end is gone."""
 
+GRACE_SECONDS: Final = 0.1
+LATE_SECONDS: Final = 0.05
+"""A timer that fires so much too late shows that this process stood still."""
+
 log = get_logger()
 
 
@@ -51,6 +56,7 @@ class Incoming(Generic[I, A]):
         self._loop = asyncio.get_running_loop()
         self._started = self._loop.time()
         self._deadline = self._started + limit
+        self._losses = bus.losses
         self._acks: str | None = None
         self._taken = 0
         self._acked = 0
@@ -90,18 +96,28 @@ class Incoming(Generic[I, A]):
                 self.outcome = "ok"
 
     async def _next(self) -> tuple[str, bytes]:
-        patience = min(SILENCE_SECONDS, self._deadline - self._loop.time())
+        due = min(self._loop.time() + SILENCE_SECONDS, self._deadline)
         try:
-            async with asyncio.timeout(patience):
-                message = await self._arrivals.get()
+            message = await self._arrival(due)
         except TimeoutError:
             self.outcome = "timeout"
-            name = self._contract.owner if self._bus.is_connected else "nats"
+            name = self._bus.to_blame(self._contract.owner, self._losses)
             raise UnavailableError.of(name, detail="the stream fell silent") from None
         if message is None:
             self.outcome = "unavailable"
             raise UnavailableError.of("nats")
         return self._judge(message)
+
+    async def _arrival(self, due: float) -> Msg | None:
+        try:
+            async with asyncio.timeout_at(due):
+                return await self._arrivals.get()
+        except TimeoutError:
+            if self._loop.time() - due <= LATE_SECONDS:
+                raise
+        # This process itself stood still: what came meanwhile lies in its socket, and is read now.
+        async with asyncio.timeout(GRACE_SECONDS):
+            return await self._arrivals.get()
 
     def _judge(self, message: Msg) -> tuple[str, bytes]:
         headers = message.headers
@@ -169,6 +185,8 @@ class Outgoing(Generic[I]):
     def __init__(self, bus: Bus, reply: str, worker: asyncio.Task[Any]) -> None:
         self._bus = bus
         self._reply = reply
+        self.asker = reply.partition(".")[0].removeprefix(inbox_of(""))
+        """Whose stream it is; nobody else's acknowledgements count."""
         self._worker = worker
         self._room = asyncio.Event()
         self._room.set()
@@ -237,7 +255,7 @@ class Producers:
 
     async def _hear(self, message: Msg) -> None:
         out = self._by_token.get(message.subject.rpartition(".")[2])
-        if out is not None:
+        if out is not None and out.asker == message.subject.split(".")[1]:
             out.hear(message.data)
 
     @asynccontextmanager

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from pydantic import SecretStr
 
-from hivemind_common.bus.permissions import ANSWERING_LIMIT, MOST_ANSWERS, Permissions
+from hivemind_common.bus.permissions import MOST_ANSWERS, Permissions
 from hivemind_common.embedded.account import Account, can_reach, make_folder
 from hivemind_common.embedded.binaries import copy_nats, wheel_nats
 from hivemind_common.embedded.process import (
@@ -202,8 +202,8 @@ def _user(name: str, user: NatsUser) -> str:
             f"      publish: {{ allow: {json.dumps(user.permissions.publish)} }}",
             f"      subscribe: {{ allow: {json.dumps(user.permissions.subscribe)} }}",
         ]
-        if user.permissions.answers:
-            expires = f"{int(ANSWERING_LIMIT.total_seconds())}s"
+        if user.permissions.answers_for is not None:
+            expires = f"{int(user.permissions.answers_for.total_seconds())}s"
             lines.append(f'      allow_responses: {{ max: {MOST_ANSWERS}, expires: "{expires}" }}')
         lines.append("    }")
     return "\n".join([*lines, "  }"])
