@@ -263,6 +263,10 @@ async def test_a_slug_is_taken_once(instance: Instance) -> None:
         ("GET", f"{BOTS}?limit=201", 422, "validation_failed"),
         ("GET", f"{BOTS}?limit=x", 422, "validation_failed"),
         ("GET", f"{BOTS}?limit=5&limit=6", 422, "validation_failed"),
+        ("GET", f"{BOTS}?limit=1_0", 422, "validation_failed"),
+        ("GET", "/%6civez", 404, "not_found"),
+        ("GET", "/livez/", 404, "not_found"),
+        ("TRACE", "/nowhere", 404, "not_found"),
         ("GET", f"{BOTS}?status=gone", 422, "validation_failed"),
         ("GET", f"{BOTS}?cursor=abc", 422, "invalid_cursor"),
         ("GET", f"{BOTS}?cursor=%00", 422, "validation_failed"),
@@ -356,7 +360,7 @@ async def test_refusals_come_in_their_order(instance: Instance) -> None:
 
 
 async def test_every_answer_carries_the_same_headers(instance: Instance) -> None:
-    for path in ("/api/v1/health", BOTS, "/nowhere", "/livez"):
+    for path in ("/api/v1/health", BOTS, "/nowhere", "/livez", "/%6civez"):
         _, _, response = await instance.call("GET", path, headers={"X-Request-Id": "mine-1"})
 
         assert response.headers["X-Request-Id"] == "mine-1"
@@ -381,6 +385,57 @@ async def test_lists_of_bots_go_by_slug_and_neither_skip_nor_repeat(instance: In
         seen += [bot["slug"] for bot in page["items"]]
 
     assert seen == ["bot-0", "bot-1", "bot-2", "bot-3", "bot-3a", "bot-4", "bot-5", "bot-6"]
+
+
+async def test_a_list_of_snippets_survives_what_is_added_and_deleted_meanwhile(instance: Instance) -> None:
+    await instance.mint("desk")
+    path = f"{BOTS}/desk/knowledge"
+    taught = [await instance.teach("desk", f"Snippet {number}", f"Text {number}.") for number in range(7)]
+    _, page, _ = await instance.call("GET", f"{path}?limit=3", expect=200)
+    seen = [snippet["title"] for snippet in page["items"]]
+    await instance.teach("desk", "Newer", "It stands before the place.")
+    for gone in (4, 3, 5):  # the place itself, the one behind it, and one that was seen
+        await instance.call("DELETE", f"{path}/{taught[gone]['id']}", expect=204)
+    while page["next"]:
+        _, page, _ = await instance.call("GET", f"{path}?limit=3&cursor={page['next']}", expect=200)
+        seen += [snippet["title"] for snippet in page["items"]]
+
+    assert seen == [f"Snippet {number}" for number in (6, 5, 4, 2, 1, 0)]
+
+
+async def test_a_thing_comes_with_a_tag_that_changes_with_it(instance: Instance) -> None:
+    made = await instance.call("POST", BOTS, json=DRAFT, expect=201)
+    _, _, shown = await instance.call("GET", f"{BOTS}/desk", expect=200)
+    tag = shown.headers["ETag"]
+    assert made[2].headers["ETag"] == tag
+    assert tag.startswith('"')
+
+    for known in (tag, f'"other", {tag}', f"W/{tag}", "*"):
+        for method in ("GET", "HEAD"):
+            _, body, response = await instance.call(
+                method, f"{BOTS}/desk", headers={"If-None-Match": known}, expect=304
+            )
+            assert (body or "", response.headers["ETag"]) == ("", tag)
+            assert response.headers["X-Request-Id"]
+    snippet = await instance.teach("desk", "Refunds", "Refunds take ten days.")
+
+    _, body, response = await instance.call("GET", f"{BOTS}/desk", headers={"If-None-Match": tag}, expect=200)
+    assert body["snippet_count"] == 1
+    assert response.headers["ETag"] != tag
+    _, _, shown = await instance.call("GET", f"{BOTS}/desk/knowledge/{snippet['id']}", expect=200)
+    await instance.call(
+        "GET",
+        f"{BOTS}/desk/knowledge/{snippet['id']}",
+        headers={"If-None-Match": shown.headers["ETag"]},
+        expect=304,
+    )
+
+
+async def test_a_browser_elsewhere_gets_no_leave_to_read(instance: Instance) -> None:
+    for method, path in (("GET", BOTS), ("OPTIONS", BOTS), ("GET", "/livez"), ("POST", "/auth/login")):
+        headers = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
+        _, _, response = await instance.call(method, path, headers=headers)
+        assert not [name for name in response.headers if name.lower().startswith("access-control-")], path
 
 
 async def test_a_cursor_belongs_to_its_list(instance: Instance) -> None:

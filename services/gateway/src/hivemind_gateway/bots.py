@@ -67,7 +67,7 @@ class TemplatePage(Message):
     next: str | None = None
 
 
-@routes.post("/api/v1/bots", access=Access.BOTS_WRITE, status=201, refuses=CREATE_BOT.errors)
+@routes.post("/api/v1/bots", access=Access.BOTS_WRITE, status=201, refuses=CREATE_BOT.errors, is_tagged=True)
 async def create_bot(request: Request, body: BotDraft) -> Reply[Bot]:
     """Mint a bot, blank or from a template."""
     bot = await request.call.ask_raw(CREATE_BOT, CreateBot(draft=body))
@@ -91,7 +91,7 @@ async def list_bots(request: Request, query: BotQuery) -> Reply[BotList]:
     return Reply(BotList(items=items, next=following))
 
 
-@routes.get("/api/v1/bots/{slug}", access=Access.BOTS_READ, refuses=GET_BOT.errors)
+@routes.get("/api/v1/bots/{slug}", access=Access.BOTS_READ, refuses=GET_BOT.errors, is_tagged=True)
 async def show_bot(request: Request) -> Reply[Bot] | Reply[BotCard]:
     """Show a bot."""
     named = BotNamed(slug=request.slug)

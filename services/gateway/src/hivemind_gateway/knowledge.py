@@ -65,7 +65,13 @@ class HitList(Message):
     next: str | None = None
 
 
-@routes.post("/api/v1/bots/{slug}/knowledge", access=Access.KNOWLEDGE_WRITE, status=201, refuses=ADD_SNIPPET.errors)
+@routes.post(
+    "/api/v1/bots/{slug}/knowledge",
+    access=Access.KNOWLEDGE_WRITE,
+    status=201,
+    refuses=ADD_SNIPPET.errors,
+    is_tagged=True,
+)
 async def add_snippet(request: Request, bot: BotRef, body: SnippetDraft) -> Reply[Snippet]:
     """Teach a bot one thing; its first snippet also turns its knowledge search on."""
     snippet = await request.call.ask(ADD_SNIPPET, AddSnippet(bot_id=bot.id, draft=body))
@@ -97,7 +103,10 @@ async def search(request: Request, bot: BotRef, query: SearchQuery) -> Reply[Hit
 
 
 @routes.get(
-    "/api/v1/bots/{slug}/knowledge/{id}", access=Access.KNOWLEDGE_READ, refuses=(BotNotFoundError, SnippetNotFoundError)
+    "/api/v1/bots/{slug}/knowledge/{id}",
+    access=Access.KNOWLEDGE_READ,
+    refuses=(BotNotFoundError, SnippetNotFoundError),
+    is_tagged=True,
 )
 async def show_snippet(request: Request, bot: BotRef) -> Reply[Snippet]:
     """Show one snippet."""

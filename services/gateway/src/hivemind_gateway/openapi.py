@@ -178,6 +178,10 @@ def _responses(row: Route, schemas: Any) -> dict[str, Any]:
         if row.streams:
             success["content"]["text/event-stream"] = {"schema": {"type": "string"}}
     found = {str(row.status): success}
+    if row.is_tagged:
+        success["headers"] = {"ETag": {"required": True, "schema": {"type": "string"}}}
+        if row.method == "GET":
+            found["304"] = {"description": "Nothing has changed since the `ETag` that `If-None-Match` names"}
     by_status: dict[int, list[str]] = {}
     for refusal in _refusals(row):
         codes = by_status.setdefault(refusal.status or refusal().http_status, [])

@@ -39,6 +39,7 @@ from hivemind_gateway.headers import DROPS_COOKIE, PATTERN
 from hivemind_gateway.identity import Caller, Identities
 from hivemind_gateway.peers import client_of, is_same_origin
 from hivemind_gateway.problems import CsrfError, InsufficientScopeError, joined
+from hivemind_gateway.tags import tagged
 
 EDGE_TIMEOUT: Final = timedelta(seconds=10)
 SLUG_FORM: Final = re.compile(r"[a-z0-9-]{3,32}")
@@ -163,6 +164,8 @@ class Route:
     refuses: tuple[type[HivemindError], ...]
     """Refusals of its own; those that any route may tell are not repeated."""
     streams: bool
+    is_tagged: bool
+    """Whether its answer is one thing, which may change: it comes with an `ETag`."""
 
     @property
     def summary(self) -> str:
@@ -219,6 +222,7 @@ class Routes:
                     status=more.get("status", 200 if replies or streams else 204),
                     refuses=more.get("refuses", ()),
                     streams=streams,
+                    is_tagged=more.get("is_tagged", False),
                 )
             )
             return handler
@@ -236,6 +240,7 @@ class Details(TypedDict, total=False):
     timeout: timedelta
     status: int
     refuses: tuple[type[HivemindError], ...]
+    is_tagged: bool
 
 
 def _answers_of(annotation: Any) -> tuple[tuple[type[Message], ...], bool]:
@@ -329,4 +334,6 @@ async def _answer(route: Route, request: Request, content: bytes) -> web.StreamR
             await request.call.ask(RESOLVE_BOT, BotNamed(slug=request.slug))
         raise
     reply = await route.handler(request, **given)
-    return reply.render() if isinstance(reply, Reply) else reply
+    if not isinstance(reply, Reply):
+        return reply
+    return tagged(request.http, reply.render()) if route.is_tagged else reply.render()
