@@ -163,3 +163,26 @@ async def break_bus(instance: Instance, nats: EmbeddedNats, count: int) -> None:
         await nats.wait()
         await nats.start()
         await until(lambda: is_well(instance), limit=BACK_WITHIN, what="chats after NATS came back")
+
+
+async def test_an_answer_that_comes_after_a_reconnect_is_no_fault(
+    taught: Instance, nats: EmbeddedNats, owner: Any
+) -> None:
+    async def is_waiting() -> bool:
+        return bool(await owner.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+
+    async with owner.transaction():
+        # The read waits for this lock, so that NATS surely goes away before its answer.
+        await owner.execute("LOCK TABLE bots.bot IN ACCESS EXCLUSIVE MODE")
+        reading = asyncio.create_task(taught.call("GET", "/api/v1/bots/support"))
+        await until(is_waiting, limit=10, what="the read waits")
+        os.kill(nats.pid, signal.SIGKILL)
+        await nats.wait()
+        assert (await reading)[0] == 503
+        await nats.start()
+    await until(lambda: is_well(taught), limit=BACK_WITHIN, what="chats after NATS came back")
+
+    for _ in range(10):
+        _, report, _ = await taught.call("GET", "/api/v1/health", key="", expect=200)
+        assert {part["status"] for part in report["components"].values()} == {"ok"}, report
+        await asyncio.sleep(0.05)

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+import aiohttp
 import asyncpg
 import pytest
 import pytest_asyncio
@@ -22,6 +23,9 @@ from tests.e2e.rig import HANGING, Rig, rig_on
 pytestmark = [pytest.mark.processes, pytest.mark.asyncio(loop_scope="module")]
 
 BACK_WITHIN: Final = 10
+PATIENT: Final = aiohttp.ClientTimeout(total=20)
+"""Longer than the longest pause and a question after it."""
+
 PARTS: Final = ("auth", "bots", "knowledge", "nats", "db")
 
 
@@ -85,3 +89,25 @@ async def test_what_is_refused_while_a_part_hangs_is_not_done_when_it_wakes(rig:
     assert report["components"][part]["status"] == "down", report
     await until(rig.is_well, limit=BACK_WITHIN, what=f"{part} is awake")
     assert await kept(rig) == before
+
+
+@pytest.mark.parametrize(("part", "seconds"), [("nats", 1.5), ("nats", 4.3), ("gateway", 6.0), ("bots", 4.6)])
+async def test_whatever_the_length_of_a_pause_what_is_refused_was_not_done(rig: Rig, part: str, seconds: float) -> None:
+    await until(rig.is_well, limit=BACK_WITHIN, what="all is well before it")
+    slugs = [f"paused-{part}-{int(seconds * 10)}-{number}" for number in range(10)]
+
+    async def mint(slug: str) -> tuple[str, int, str]:
+        draft = {"slug": slug, "name": "Paused", "system_prompt": "You wait."}
+        status, answer, _ = await rig.instance.call("POST", "/api/v1/bots", json=draft, timeout=PATIENT)
+        return slug, status, answer.get("service", "")
+
+    minting = [asyncio.create_task(mint(slug)) for slug in slugs]
+    await asyncio.sleep(0)
+    with frozen(rig.pid_of(part)):
+        await asyncio.sleep(seconds)  # the length of the pause is what is tried
+    answers = await asyncio.gather(*minting)
+
+    await until(rig.is_well, limit=BACK_WITHIN, what=f"{part} is awake")
+    done = {slug for slug in await kept(rig) if slug in slugs}
+    assert {slug for slug, status, _ in answers if status == 201} == done, answers
+    assert {name for _, status, name in answers if status == 503} <= {part}

@@ -150,6 +150,29 @@ def test_clocks_that_drift_apart_are_followed() -> None:
     assert max(delays) < 10
 
 
+def test_a_sender_whose_clock_stood_still_is_believed_again_soon() -> None:
+    transit = Transit()
+    for second in range(60):
+        transit.delay_ms("a", sent_ms=second * 1_000, now_ms=second * 1_000)
+    stood_still = 6_000
+    delays = [
+        transit.delay_ms("a", sent_ms=second * 1_000 - stood_still, now_ms=second * 1_000) for second in range(60, 120)
+    ]
+
+    assert delays[0] == pytest.approx(6_000, abs=50)
+    assert delays[25] == pytest.approx(0, abs=50)
+
+
+def test_silence_makes_nobody_forget_how_far_the_clocks_are_apart() -> None:
+    transit = Transit()
+    transit.delay_ms("a", sent_ms=0, now_ms=500)
+    hour = 3_600_000
+
+    burst = [transit.delay_ms("a", sent_ms=hour, now_ms=hour + 500 + 30_000 + place) for place in range(5)]
+
+    assert min(burst) > 29_000
+
+
 def test_senders_that_have_left_are_forgotten() -> None:
     transit = Transit()
     for number in range(MOST_SENDERS + 1):
@@ -157,6 +180,28 @@ def test_senders_that_have_left_are_forgotten() -> None:
 
     assert transit.delay_ms("0", sent_ms=0, now_ms=9_000) == 0
     assert transit.delay_ms(str(MOST_SENDERS), sent_ms=0, now_ms=9_000) > 8_000
+
+
+async def test_an_answer_goes_to_whoever_asked_and_to_nobody_else(bus: Bus, server: Bus) -> None:
+    done: list[str] = []
+
+    async def do(_call: Call, word: Word) -> Word:
+        done.append(word.text)
+        return word
+
+    async def send(caller: str, reply: str, text: str) -> None:
+        data = pack(Envelope(5_000, "req-1", ANONYMOUS), Word(text=text).model_dump_json().encode())
+        await bus.publish(f"hm.{caller}.bots.v1.word.echo", data, reply=reply)
+
+    async with server.serving(ECHO, do):
+        await send("knowledge", "_INBOX_gateway.abc.1", "into another's inbox")
+        await send("gateway", "_INBOX_gatewayx.abc.1", "nearly")
+        await send("gateway", "", "nowhere")
+        await send("gateway", "_INBOX_gateway.abc.1", "home")
+        await bus.barrier()
+        await ask(bus).ask(ECHO, Word(text="last"))
+
+    assert done == ["home", "last"]
 
 
 async def test_a_contract_ends_before_its_caller_where_its_own_limit_is_shorter(bus: Bus, server: Bus) -> None:
