@@ -126,6 +126,7 @@ async def test_a_bus_that_comes_and_goes_loses_nothing_that_was_promised(taught:
             group.create_task(keep_teaching(number))
         group.create_task(come_and_go())
 
+    await until(lambda: is_well(taught), limit=BACK_WITHIN, what="chats after NATS came back")
     kept: list[str] = []
     path = "/api/v1/bots/support/knowledge?limit=200"
     while path:
