@@ -95,10 +95,10 @@ async def test_show_is_a_profile_with_the_prompt_below(hm: Hm, double: GatewayDo
     double.add_bot("helpdesk", cost_cap_day_micro_usd=5_000_000, rate_limit_per_minute=60)
     ran = await hm("bot", "show", "helpdesk")
     for line in (
-        "answers by  quote, model quote",
-        "cap a day   $5.00",
-        "a minute    60 in all",
-        "ready       no: no_knowledge",
+        "answers by   quote, model quote",
+        "cap a day    $5.00",
+        "a minute     60 in all, 20 for one speaker",
+        "ready        no: no_knowledge",
     ):
         assert line in ran.out.splitlines()
     assert ran.out.endswith("\n\nBe kind.\n")

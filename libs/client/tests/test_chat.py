@@ -35,9 +35,10 @@ async def test_json_is_the_final_answer_as_it_came(hm: Hm, double: GatewayDouble
 async def test_a_message_comes_from_standard_input_and_goes_on_with_a_conversation(
     hm: Hm, double: GatewayDouble
 ) -> None:
-    ran = await hm("chat", "helpdesk", "-", "--conversation", "0192-c", "--json", stdin="And\nrefunds?\n")
-    assert ran.json["conversation_id"] == "0192-c"
-    assert double.seen[-1].body == {"message": "And\nrefunds?", "conversation_id": "0192-c"}
+    double.conversations.add(going_on := double.new_id())
+    ran = await hm("chat", "helpdesk", "-", "--conversation", going_on, "--json", stdin="And\nrefunds?\n")
+    assert ran.json["conversation_id"] == going_on
+    assert double.seen[-1].body == {"message": "And\nrefunds?", "conversation_id": going_on}
     assert (await hm("chat", "helpdesk", "-", stdin="")).code == 1
     assert (await hm("chat", "helpdesk", "   ")).code == 1
     assert (await hm("chat", "helpdesk", "-", stdin="x" * 8_001)).code == 1

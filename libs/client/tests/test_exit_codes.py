@@ -58,7 +58,7 @@ async def test_with_json_the_last_line_is_the_servers_own_document(hm: Hm) -> No
     ran = await hm("bot", "show", "nobody", "--json")
     assert ran.code == 9
     assert ran.err.splitlines()[:2] == [
-        "error: there is no bot nobody",
+        "error: there is no such bot",
         "hint: hm bot list shows the bots that you may see",
     ]
     assert (ran.problem["code"], ran.problem["request_id"]) == ("bot_not_found", "0192-double")
@@ -95,6 +95,10 @@ async def test_with_json_the_last_line_is_the_servers_own_document(hm: Hm) -> No
         ("login", "--password-stdin"),
         ("login", "--key-stdin", "--email", "ada@example.org"),
         ("setup", "--username", "ada"),
+        ("passwd",),
+        ("session",),
+        ("session", "revoke"),
+        ("session", "revoke", "1", "--all-others"),
     ],
 )
 async def test_what_cannot_be_meant_is_usage_and_nothing_is_sent(
@@ -155,7 +159,7 @@ async def test_a_stream_that_breaks_off_is_5(hm: Hm, double: GatewayDouble, monk
 async def test_health_is_a_table_or_one_document_and_down_is_8(unconfigured: Hm, double: GatewayDouble) -> None:
     ran = await unconfigured("health", "--url", double.url)
     assert ran.code == 0
-    assert "gateway  ok" in ran.out
+    assert "gateway    ok" in ran.out
     assert (await unconfigured("health", "--url", double.url, "--json")).json["status"] == "ok"
     assert (await unconfigured("health", "--url", double.url, "--quiet")).out == "ok\n"
     double.health, double.components["db"] = "down", {"status": "down", "detail": "no answer"}

@@ -13,8 +13,9 @@ import hivemind_client
 
 Hm = Callable[..., Awaitable[Any]]
 COMMANDS = [
-    *(["setup"], ["login"], ["whoami"], ["chat"], ["health"], ["version"]),
+    *(["setup"], ["login"], ["whoami"], ["logout"], ["passwd"], ["chat"], ["health"], ["version"]),
     *(["bot", verb] for verb in ("create", "list", "show")),
+    *(["session", verb] for verb in ("list", "revoke")),
     *(["knowledge", verb] for verb in ("add", "list", "show", "delete", "search")),
 ]
 
@@ -31,7 +32,7 @@ async def test_the_front_page_names_every_command_examples_first(unconfigured: H
     assert (await unconfigured("-h")).out == ran.out
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, ["bot"], ["knowledge"]], ids=" ".join)
+@pytest.mark.parametrize("command", [*COMMANDS, ["session"], ["bot"], ["knowledge"]], ids=" ".join)
 async def test_every_command_has_a_page_with_examples_of_itself(unconfigured: Hm, command: list[str]) -> None:
     ran = await unconfigured(*command, "--help")
     assert (ran.code, ran.err) == (0, "")

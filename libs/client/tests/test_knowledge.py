@@ -180,7 +180,7 @@ async def test_what_would_meet_every_file_ends_it_at_the_first(hm: Hm, double: G
         names.append(str(tmp_path / f"{n}.md"))
     ran = await hm("knowledge", "add", "nobody", *names)
     assert (ran.code, ran.out, len(double.seen)) == (9, "", 1)
-    assert ran.err.startswith("error: there is no bot nobody\n")
+    assert ran.err.startswith("error: there is no such bot\n")
 
     async def passed(request: Any) -> Any:
         from aiohttp import web

@@ -135,7 +135,7 @@ async def test_a_turn_that_fails_leaves_the_conversation_and_a_wrong_bot_ends_it
     async with terminal(env, "chat", "nobody") as person:
         await person.until("you> ")
         person.type("hello\n")
-        await person.until("there is no bot nobody")
+        await person.until("there is no such bot")
         assert await person.end() == 9
 
 
@@ -155,6 +155,24 @@ async def test_setup_asks_and_shows_no_password(env: dict[str, str], double: Gat
         assert "twelvechars" not in person.shown
     assert double.admin == {"username": "ada", "email": "ada@example.org", "password": "twelvechars+"}
     assert KEY in (config / "env").read_text()
+
+
+async def test_passwd_asks_for_the_current_password_and_twice_for_the_new_one(
+    env: dict[str, str], double: GatewayDouble
+) -> None:
+    double.admin = {"username": "ada", "email": "ada@example.org", "password": "twelvechars+"}
+    for again, code in (("another one, mistyped", 2), ("another twelve", 0)):
+        async with terminal(env, "passwd", "--no-color") as person:
+            await person.until("Current password: ")
+            person.type("twelvechars+\n")
+            await person.until("New password, 12 characters or more: ")
+            person.type("another twelve\n")
+            await person.until("The same again: ")
+            person.type(f"{again}\n")
+            assert await person.end() == code
+        assert "twelve" not in person.shown.replace("12 characters", "")
+        assert [seen.method for seen in double.seen] == ["PATCH"] * (code == 0)
+    assert double.admin["password"] == "another twelve"
 
 
 async def test_delete_asks_and_everything_but_yes_is_no(env: dict[str, str], double: GatewayDouble) -> None:

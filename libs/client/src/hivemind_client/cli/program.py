@@ -95,7 +95,7 @@ def _run(arguments: list[str]) -> int:
 
 def _app() -> typer.Typer:
     app = group("hm: a Hivemind server, its bots and what they know, from a terminal or a script.", FRONT_PAGE)
-    for module in (account, sessions, bots, knowledge, chat, server):
+    for module in (account, bots, knowledge, sessions, chat, server):
         module.register(app)
     return app
 
