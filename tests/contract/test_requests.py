@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from yarl import URL
 
-from tests.conftest import Instance
+from tests.conftest import Instance, Start
 
 BOTS = "/api/v1/bots"
 DRAFT = {"slug": "desk", "name": "Desk", "system_prompt": "You help."}
@@ -436,6 +436,27 @@ async def test_a_browser_elsewhere_gets_no_leave_to_read(instance: Instance) -> 
         headers = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
         _, _, response = await instance.call(method, path, headers=headers)
         assert not [name for name in response.headers if name.lower().startswith("access-control-")], path
+
+
+async def test_a_page_elsewhere_may_call_where_it_is_listed_with_a_key_and_without_a_cookie(start: Start) -> None:
+    page = "https://app.example.org"
+    async with start(HIVEMIND_CORS_ORIGINS=page) as instance:
+        asked = {"Origin": page, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x-api-key"}
+        _, _, response = await instance.call("OPTIONS", BOTS, headers=asked, expect=204)
+        assert response.headers["Access-Control-Allow-Origin"] == page
+        assert "POST" in response.headers["Access-Control-Allow-Methods"]
+        assert "x-api-key" in response.headers["Access-Control-Allow-Headers"]
+        assert response.headers["Access-Control-Max-Age"] == "600"
+
+        for path, status in ((BOTS, 401), ("/api/v1/health", 200), ("/api/v1/nowhere", 404)):
+            _, _, response = await instance.call("GET", path, key="", headers={"Origin": page}, expect=status)
+            assert response.headers["Access-Control-Allow-Origin"] == page
+            assert response.headers["Vary"] == "Origin"
+            assert "Access-Control-Allow-Credentials" not in response.headers
+
+        for path, origin in (("/auth/me", page), (BOTS, f"{page}.evil.example"), (BOTS, f"{page}:444"), (BOTS, "null")):
+            _, _, response = await instance.call("GET", path, key="", headers={"Origin": origin}, expect=401)
+            assert "Access-Control-Allow-Origin" not in response.headers
 
 
 async def test_a_cursor_belongs_to_its_list(instance: Instance) -> None:

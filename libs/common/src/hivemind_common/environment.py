@@ -296,7 +296,6 @@ RENAMED = {"HIVEMIND_UPDATE_CHANNEL": "HIVEMIND_UPDATER_CHANNEL"}
 
 NOT_YET = {
     "HIVEMIND_FORWARD_AUTH": "sign-in through a proxy is not part of this version: local sign-in stays on",
-    "HIVEMIND_CORS_ORIGINS": "cross-origin requests are not part of this version",
     "HIVEMIND_UPDATER_URL": "updates are not part of this version",
 }
 """Accepted so that a configuration can be written once; said aloud, because nothing follows from them yet."""

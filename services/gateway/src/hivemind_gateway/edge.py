@@ -17,9 +17,9 @@ from hivemind_common.ids import new_id
 from hivemind_common.ops import Handler
 from hivemind_common.telemetry import REQUEST_ID, Metrics, get_logger
 from hivemind_gateway import problems
-from hivemind_gateway.headers import PATTERN, REQUEST, add_headers
+from hivemind_gateway.headers import CROSS_ORIGIN, PATTERN, REQUEST, add_headers
 from hivemind_gateway.paths import Paths
-from hivemind_gateway.peers import client_of, peer_of
+from hivemind_gateway.peers import client_of, cross_origin_of, peer_of
 from hivemind_gateway.problems import joined
 from hivemind_gateway.transport import check, method_and_path
 
@@ -55,6 +55,9 @@ class Edge:
             request_id = given if _REQUEST_ID.fullmatch(given) else str(new_id())
             token = REQUEST_ID.set(request_id)
             request[REQUEST] = request_id
+            origin = cross_origin_of(request, self._environment)
+            if origin is not None:
+                request[CROSS_ORIGIN] = origin
             status = CLIENT_LEFT
             try:
                 # The application makes its requests itself: they are of this class.

@@ -17,6 +17,16 @@ PATTERN: Final = web.RequestKey("pattern", str)
 DROPS_COOKIE: Final = web.RequestKey("drops_cookie", bool)
 """A dead session stood beside the credential; whatever is answered clears its cookie."""
 
+CROSS_ORIGIN: Final = web.RequestKey("cross_origin", str)
+"""The page elsewhere that made the request, where such pages may call the API: with a key, and never with a cookie."""
+
+PREFLIGHT: Final = {
+    "Access-Control-Allow-Headers": (
+        "authorization, content-type, idempotency-key, if-match, if-none-match, x-api-key, x-request-id"
+    ),
+    "Access-Control-Max-Age": "600",
+}
+
 CLEARED: Final = f"{COOKIE}=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0"
 
 
@@ -26,5 +36,10 @@ def add_headers(request: web.BaseRequest, response: web.StreamResponse) -> None:
     response.headers.setdefault("Cache-Control", "no-store")
     response.headers["X-Request-Id"] = request.get(REQUEST, "")
     response.headers["Server"] = SERVER
+    origin = request.get(CROSS_ORIGIN)
+    if origin is not None:
+        response.headers["Access-Control-Allow-Origin"] = origin
+        response.headers["Access-Control-Expose-Headers"] = "etag, location, retry-after, x-request-id"
+        response.headers["Vary"] = "Origin"
     if request.get(DROPS_COOKIE, False):
         response.headers.add("Set-Cookie", CLEARED)

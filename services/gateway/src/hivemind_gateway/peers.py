@@ -127,5 +127,13 @@ def is_same_origin(request: web.Request, environment: Environment) -> bool:
     return _port(parts[2]) == _port(host_of(request)[1])
 
 
+def cross_origin_of(request: web.BaseRequest, environment: Environment) -> str | None:
+    """Return the page elsewhere that makes a request of the API, where it is one that may."""
+    if not environment.cors_origins or not request.path.startswith(("/api/v1/", "/v1/")):
+        return None
+    origins = request.headers.getall("Origin", [])
+    return origins[0] if len(origins) == 1 and origins[0] in environment.cors_origins else None
+
+
 def _port(given: str | int | None) -> int:
     return int(given) if given is not None else 80

@@ -35,7 +35,7 @@ from hivemind_common.errors import HivemindError
 from hivemind_common.principal import ANONYMOUS, Principal
 from hivemind_common.telemetry import REQUEST_ID
 from hivemind_gateway import bodies, queries
-from hivemind_gateway.headers import DROPS_COOKIE, PATTERN
+from hivemind_gateway.headers import CROSS_ORIGIN, DROPS_COOKIE, PATTERN, PREFLIGHT
 from hivemind_gateway.identity import Caller, Identities
 from hivemind_gateway.peers import client_of, is_same_origin
 from hivemind_gateway.problems import CsrfError, InsufficientScopeError, joined
@@ -275,7 +275,10 @@ async def _wait(_request: web.Request) -> None:
 def _options(path: str, allow: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def tell(request: web.Request) -> web.StreamResponse:
         request[PATTERN] = path
-        return web.Response(status=204, headers={"Allow": allow})
+        headers = {"Allow": allow}
+        if request.get(CROSS_ORIGIN) is not None and "Access-Control-Request-Method" in request.headers:
+            headers |= PREFLIGHT | {"Access-Control-Allow-Methods": allow}
+        return web.Response(status=204, headers=headers)
 
     return tell
 
