@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hivemind_server.logs import LogFiles
+from hivemind_server.logs import LogFiles, cut
 
 
 def test_each_service_has_its_file_and_its_share_of_the_disk(tmp_path: Path) -> None:
@@ -30,3 +30,17 @@ def test_a_disk_that_is_full_stops_nothing(tmp_path: Path) -> None:
     logs = LogFiles(tmp_path / "missing")
     logs.write("bots", b"lost\n")
     logs.close()
+
+
+def test_a_log_that_its_program_writes_itself_is_cut_and_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "nats.log"
+    with path.open("ab", buffering=0) as program:
+        program.write(b"x" * 90)
+        assert not cut(path, max_bytes=100)
+        program.write(b"y" * 20)
+        assert cut(path, max_bytes=100)
+        program.write(b"goes on\n")
+
+    assert path.read_bytes() == b"goes on\n"
+    assert (tmp_path / "nats.log.1").stat().st_size == 110
+    assert not cut(tmp_path / "not-there.log")

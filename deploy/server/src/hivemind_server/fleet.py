@@ -29,9 +29,11 @@ from hivemind_common.schema.runner import migrate
 from hivemind_common.secrets import SecretStr
 from hivemind_common.telemetry import Sink, get_logger
 from hivemind_server.data import DataFolder
+from hivemind_server.logs import cut
 from hivemind_server.members import Member, MemberError, ProcessMember, TaskMember
 
 DRAIN_LIMIT: Final = timedelta(seconds=20)
+_LOOK_AT_LOGS: Final = timedelta(seconds=5)
 _DEATHS: Final = 5
 _WITHIN: Final = timedelta(minutes=1)
 _PAUSES: Final = (0.0, 0.5, 1.0, 2.0)
@@ -138,6 +140,7 @@ class Fleet:
         guards += [
             self._guard(name, partial(self._start, member), member.wait) for name, member in self.members.items()
         ]
+        guards.append(self._keep_logs_small())
         self._guards = [asyncio.create_task(guard) for guard in guards]
         return self
 
@@ -254,6 +257,13 @@ class Fleet:
                     waits_for_room = True
                     while len(deaths) > _DEATHS - 2:
                         deaths.popleft()
+
+    async def _keep_logs_small(self) -> None:
+        # The servers write their logs themselves, and one line for every fault of whoever speaks to them.
+        while True:
+            await asyncio.sleep(_LOOK_AT_LOGS.total_seconds())
+            for log in (self.postgres.log, self.nats.log):
+                await asyncio.to_thread(cut, log)
 
     def _fail(self, fault: FleetError) -> None:
         if self._failure is not None and not self._failure.done():

@@ -4,11 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sys
 from pathlib import Path
 
 MAX_BYTES = 10 * 1024 * 1024
 MAX_FILES = 5
+
+
+def cut(path: Path, max_bytes: int = MAX_BYTES) -> bool:
+    """Move what a program has written beyond `max_bytes` into `<name>.1`, and go on with an empty file; true if it was.
+
+    The program keeps its file open for appending, so the file is emptied and not renamed. A line that is written just
+    then is lost.
+    """
+    with contextlib.suppress(OSError):
+        if path.stat().st_size > max_bytes:
+            shutil.copyfile(path, path.with_name(f"{path.name}.1"))
+            os.truncate(path, 0)
+            return True
+    return False
 
 
 class LogFiles:
