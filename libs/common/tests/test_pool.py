@@ -8,6 +8,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from hivemind_common import waiting_on
 from hivemind_common.db import Conn, Database, open_database
 from hivemind_common.db import pool as pool_module
 from hivemind_common.errors import UnavailableError
@@ -93,16 +94,93 @@ async def test_a_refusal_inside_of_the_block_costs_no_connection(servers: Server
         assert await backend(pool) == before
 
 
-async def test_a_connection_that_was_idle_for_long_is_not_trusted(
+async def test_a_connection_that_was_idle_for_long_is_closed(
     servers: Servers, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with open_database(servers.dsn("hivemind_bots", database), "bots", size=2) as pool:
-        await backend(pool)
-        assert len(pool._kept) == 1
+        before = await backend(pool)
         monkeypatch.setattr(pool_module, "IDLE_SECONDS", -1.0)
-        taken = await pool.take()
-        assert pool._kept == []
-        await pool.give_back(taken, is_clean=True)
+        assert await backend(pool) != before
+
+
+async def test_connections_that_a_crowd_has_left_are_closed_while_one_goes_on(
+    servers: Servers, database: str, owner: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def are(number: int) -> bool:
+        counted = "SELECT count(*) FROM pg_stat_activity WHERE datname = $1 AND usename = 'hivemind_bots'"
+        return bool(await owner.fetchval(counted, database) == number)
+
+    async with open_database(servers.dsn("hivemind_bots", database), "bots", size=3) as pool:
+        async with pool.connection(), pool.connection(), pool.connection():
+            await until(lambda: are(3), limit=5, what="a crowd")
+        monkeypatch.setattr(pool_module, "IDLE_SECONDS", 0.2)
+
+        async def is_alone() -> bool:
+            await backend(pool)
+            return await are(1)
+
+        await until(is_alone, limit=10, what="the end of what nobody uses")
+        async with asyncio.timeout(5), pool.connection(), pool.connection(), pool.connection():
+            assert await are(3), "their places are free again"
+
+
+@pytest.mark.parametrize("argument", ["no number", object(), 10**30], ids=["text", "object", "too large"])
+async def test_an_argument_that_cannot_be_encoded_leaves_no_statement_behind(
+    servers: Servers, database: str, owner: Any, argument: object
+) -> None:
+    async with open_database(servers.dsn("hivemind_bots", database), "bots", size=1) as pool:
+        with pytest.raises(asyncpg.DataError):
+            async with pool.connection() as conn:
+                await conn.fetchval("SELECT count(*) FROM pg_class WHERE relnatts = $1", argument)
+
+        async def is_free() -> bool:
+            return not await owner.fetchval(
+                "SELECT count(*) FROM pg_stat_activity"
+                " WHERE datname = $1 AND usename = 'hivemind_bots' AND state = 'active'",
+                database,
+            )
+
+        await until(is_free, limit=5, what="no statement that waits for its arguments")
+        async with asyncio.timeout(5):
+            await backend(pool)
+
+
+async def test_what_postgres_itself_refuses_costs_no_connection(servers: Servers, database: str) -> None:
+    async with open_database(servers.dsn("hivemind_bots", database), "bots", size=1) as pool:
+        before = await backend(pool)
+        for statement in ("SELECT 1 / 0", "SELECT 'x'::int", "SELECT no_column"):
+            with pytest.raises(asyncpg.PostgresError):
+                async with pool.connection() as conn:
+                    await conn.fetchval(statement)
+        assert await backend(pool) == before
+
+
+async def waited_for(pool: Database, *, seconds: float) -> str | None:
+    """Wait for a connection for so long, and tell what that was waiting for."""
+    wait = waiting_on.Wait()
+    with waiting_on.watched(wait):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(seconds), pool.connection():
+                pass
+    return wait.on
+
+
+async def test_a_line_that_moves_is_ours_and_one_that_stands_is_the_databases(servers: Servers, database: str) -> None:
+    async with open_database(servers.dsn("hivemind_bots", database), "bots", size=1) as pool:
+
+        async def crowd() -> None:
+            async with pool.connection() as conn:
+                await conn.fetchval("SELECT pg_sleep(0.05)")
+
+        tasks = [asyncio.create_task(crowd()) for _ in range(40)]
+        await asyncio.sleep(0)
+        assert (await waited_for(pool, seconds=0.5), await pool.answers()) == (None, True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+        async with pool.connection():
+            assert (await waited_for(pool, seconds=0.1), await pool.answers()) == ("db", False)
 
 
 async def test_whoever_is_interrupted_leaves_a_usable_pool(servers: Servers, database: str, owner: Any) -> None:

@@ -24,7 +24,7 @@ from hivemind_common.db import Database, open_database
 from hivemind_common.db import work as work_module
 from hivemind_common.db.work import Held, LostLeaseError, Work, Worker, WorkMetrics, WorkTable
 from hivemind_common.embedded.postgres import OWNER
-from hivemind_common.errors import UnavailableError
+from hivemind_common.errors import HivemindError, Kind, UnavailableError
 from hivemind_common.runtime import daemons
 from hivemind_common.secrets import SecretStr
 from hivemind_common.telemetry import Metrics
@@ -283,6 +283,87 @@ async def test_a_refusal_that_no_patience_cures_is_final_and_one_that_may_pass_i
         (given_up,) = await TABLE.read_dead(conn, KIND)
     assert (given_up.key, given_up.attempts) == ("gone", 1)
     assert given_up.reason.startswith("bot_not_found: ")
+
+
+class NeighbourError(HivemindError):
+    """What a provider might say."""
+
+    code = "neighbour"
+    kind = Kind.UNAVAILABLE
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("nul \0 inside", "neighbour: nul  inside"),
+        ("half a \ud83d pair", "neighbour: half a ? pair"),
+        ("x" * 100_000, "neighbour: " + "x" * 489),
+    ],
+    ids=["NUL", "surrogate", "long"],
+)
+async def test_whatever_text_a_refusal_quotes_becomes_the_reason(
+    pool: Database, owner: Any, said: str, kept: str
+) -> None:
+    async def refuse(_held: Held) -> None:
+        raise NeighbourError(said)
+
+    await add(pool, "a")
+    async with daemons(worker(pool, refuse).run()):
+        await until(lambda: dead(owner), limit=5, what="its death")
+    assert await owner.fetchval("SELECT reason FROM work_test.work") == kept
+
+
+async def test_nobody_has_a_row_wait_for_longer_than_a_day(pool: Database, owner: Any) -> None:
+    async def refuse(_held: Held) -> None:
+        raise NeighbourError("later", retry_after=10**13)
+
+    await add(pool, "a")
+    async with daemons(worker(pool, refuse).run()):
+        await until(lambda: has_reason(owner), limit=5, what="its reason")
+    waits = await owner.fetchval("SELECT due_at - statement_timestamp() FROM work_test.work")
+    assert timedelta(hours=23) < waits <= timedelta(days=1)
+
+
+async def has_reason(owner: Any) -> bool:
+    return bool(await owner.fetchval("SELECT count(*) FROM work_test.work WHERE reason IS NOT NULL"))
+
+
+async def test_a_row_whose_end_cannot_be_written_does_not_end_the_work_on_others(pool: Database, owner: Any) -> None:
+    async def refuse(held: Held) -> None:
+        if held.work.key == "bad":
+            raise BotNotFoundError
+        await act(held)
+
+    await owner.execute("ALTER TABLE work_test.work ADD CHECK (state <> 'dead')")
+    await add(pool, "bad")
+    async with daemons(worker(pool, refuse, slots=1).run()):
+        await add(pool, "good")
+        await until(lambda: one_done(owner), limit=5, what="the other row")
+    assert await owner.fetchval("SELECT state FROM work_test.work WHERE key = 'bad'") == "open"
+
+
+async def test_a_payload_that_nobody_can_read_is_buried_and_takes_nothing_along(pool: Database, owner: Any) -> None:
+    await owner.execute("INSERT INTO work_test.work (kind, key, payload) VALUES ($1, 'bad', '[1e400]')", KIND)
+    await add(pool, "good")
+    async with daemons(worker(pool).run()):
+        await until(lambda: one_done(owner), limit=5, what="the other row")
+        await until(lambda: dead(owner), limit=5, what="the death of the bad one")
+    async with pool.connection() as conn:
+        (buried,) = await TABLE.read_dead(conn, KIND)
+    assert (buried.key, buried.attempts, buried.reason) == ("bad", 1, "payload: it cannot be decoded")
+
+
+async def test_a_handler_whose_own_task_was_cancelled_has_failed(pool: Database, owner: Any) -> None:
+    async def cancel(_held: Held) -> None:
+        inner = asyncio.create_task(asyncio.Event().wait())
+        inner.cancel()
+        await inner
+
+    await add(pool, "a")
+    async with daemons(worker(pool, cancel).run()):
+        await until(lambda: dead(owner), limit=5, what="its death")
+    row = await owner.fetchrow("SELECT attempts, claims, reason FROM work_test.work")
+    assert tuple(row) == (3, 3, "internal: CancelledError")
 
 
 async def test_a_row_that_kills_its_workers_is_given_up_too(pool: Database, owner: Any) -> None:

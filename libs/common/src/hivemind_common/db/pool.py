@@ -56,6 +56,8 @@ class Database:
         self._gate = asyncio.Semaphore(size)
         self._kept: list[tuple[Conn, float]] = []
         """Connections that are not given back to asyncpg's pool, the one used last at the end, and since when."""
+        self._answered_at = float("-inf")
+        """When somebody last gave a connection back after good use."""
 
     def connection(self) -> Lending:
         """Lend a connection. Raises `UnavailableError` naming `db` when there is none to be had, or it breaks."""
@@ -69,38 +71,62 @@ class Database:
 
     async def answers(self) -> bool:
         """Whether the database answers a question at once."""
+        asked_at = _now()
         try:
             async with asyncio.timeout(ANSWER_SECONDS), self.connection() as connection:
                 await connection.fetchval("SELECT 1")
-        except (UnavailableError, TimeoutError):
+        except TimeoutError:
+            return self._has_answered_since(asked_at)  # others had their answers meanwhile
+        except UnavailableError:
             return False
         return True
 
     async def take(self) -> Conn:
         """Wait for one's turn, and take a connection."""
-        await self._gate.acquire()
+        asked_at = _now()
         try:
-            fresh = asyncio.get_running_loop().time() - IDLE_SECONDS
+            await self._gate.acquire()
+        except asyncio.CancelledError:
+            if not self._has_answered_since(max(asked_at, _now() - ANSWER_SECONDS)):
+                waiting_on.interrupted("db")  # else the line moves, and it is we who have too much to do
+            raise
+        try:
+            self._drop_idle()
             while self._kept:
-                connection, since = self._kept.pop()
-                if since > fresh and not _is_lost(connection):
+                connection, _ = self._kept.pop()
+                if not _is_lost(connection):
                     return connection
                 await self._release(connection)
             # The gate has let in no more than there are connections: this waits for none but a new one.
             return await self._pool.acquire()
-        except BaseException:
+        except BaseException as fault:
             self._gate.release()
+            if isinstance(fault, asyncio.CancelledError):
+                waiting_on.interrupted("db")
             raise
 
     async def give_back(self, connection: Conn, *, is_clean: bool) -> None:
         """Keep a connection for whoever comes next, or have asyncpg look after one in which something went wrong."""
         try:
             if is_clean:
-                self._kept.append((connection, asyncio.get_running_loop().time()))
+                self._answered_at = _now()
+                self._kept.append((connection, self._answered_at))
+                self._drop_idle()
             else:
                 await self._release(connection)
         finally:
             self._gate.release()
+
+    def _has_answered_since(self, moment: float) -> bool:
+        return self._answered_at >= moment
+
+    def _drop_idle(self) -> None:
+        """Close what nobody has used for long: it lies at the bottom, and a firewall may swallow even a goodbye."""
+        stale = _now() - IDLE_SECONDS
+        while self._kept and self._kept[0][1] <= stale:
+            connection, _ = self._kept.pop(0)
+            if not _is_lost(connection):
+                connection.terminate()  # which also frees its place in asyncpg's pool
 
     async def _release(self, connection: Conn) -> None:
         # After an interruption the statement is cancelled first, which a frozen server never answers.
@@ -133,6 +159,8 @@ class Lending:
         """Take it."""
         try:
             self._connection = await self._database.take()
+        except asyncio.CancelledError:
+            raise  # what it waited for is said by `take`, which knows
         except BaseException as fault:
             told = _told(fault, None)
             if told is fault:
@@ -145,6 +173,8 @@ class Lending:
     ) -> None:
         """Give it back, and tell a loss by its name."""
         told = fault if fault is None else _told(fault, self._connection)
+        if _is_unsent(fault) and not _is_lost(self._connection):
+            self._connection.terminate()
         try:
             await self._database.give_back(self._connection, is_clean=fault is None)
         except BaseException as another:
@@ -172,6 +202,17 @@ def _told(fault: BaseException, connection: Conn | None) -> BaseException:
     if isinstance(fault, (*_GONE, asyncpg.InterfaceError, asyncpg.InternalClientError)):
         return UnavailableError.of("db", detail=type(fault).__name__)
     return fault
+
+
+def _is_unsent(fault: BaseException | None) -> bool:
+    """Whether asyncpg refused an argument, while Postgres waits for it: with the statement begun, its tables locked."""
+    if isinstance(fault, asyncpg.DataError):
+        return fault.severity is None  # what Postgres itself refuses has one
+    return isinstance(fault, asyncpg.InterfaceError)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _is_lost(connection: Conn) -> bool:

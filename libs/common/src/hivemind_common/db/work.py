@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 import asyncpg
+import orjson
 
 from hivemind_common.db.pool import Conn, Database
 from hivemind_common.errors import WORTH_RETRYING, HivemindError, UnavailableError
@@ -28,6 +29,8 @@ POLL: Final = timedelta(seconds=2)
 
 _JITTER: Final = 0.25
 _RELEASE_LIMIT: Final = timedelta(seconds=2)
+_LONGEST_DELAY: Final = timedelta(days=1)
+_LONGEST_REASON: Final = 500
 _AWAY: Final = (
     UnavailableError,
     TimeoutError,
@@ -81,7 +84,7 @@ UPDATE {work} AS work
    SET claims = work.claims + 1, attempts = work.attempts + 1, due_at = statement_timestamp() + $3
   FROM due
  WHERE work.kind = due.kind AND work.key = due.key
-RETURNING work.kind, work.key, work.payload, work.attempts AS attempt, work.claims AS claim
+RETURNING work.kind, work.key, work.payload::text, work.attempts AS attempt, work.claims AS claim
 """
 
 _IF_HELD = "WHERE kind = $1 AND key = $2 AND claims = $3 AND state = 'open' RETURNING true"
@@ -92,7 +95,7 @@ _BURY = "UPDATE {work} SET state = 'dead', ended_at = statement_timestamp(), rea
 _RELEASE = "UPDATE {work} SET due_at = statement_timestamp(), attempts = attempts - 1 {if_held}"
 
 _READ_DEAD = """
-SELECT kind, key, payload, attempts, reason, ended_at FROM {work}
+SELECT kind, key, payload::text, attempts, reason, ended_at FROM {work}
  WHERE kind = $1 AND state = 'dead' ORDER BY ended_at DESC, key LIMIT $2
 """
 _REVIVE = """
@@ -122,6 +125,8 @@ class Work:
     """Counted from 1. What was given back unfinished is not counted."""
     claim: int
     """Higher than that of everybody who had the row before."""
+    is_readable: bool = True
+    """Whether the payload could be decoded; one that could not is the text that stands in the database."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +160,8 @@ class WorkTable:
 
     async def claim(self, conn: Conn, kind: str, limit: int, lease: timedelta) -> Sequence[Work]:
         """Claim at most `limit` rows that are due, the longest due first. Nobody else gets them while the lease lasts."""
-        return [Work(**row) for row in await conn.fetch(self._sql(_CLAIM), kind, limit, lease)]
+        rows = await conn.fetch(self._sql(_CLAIM), kind, limit, lease)
+        return [Work(**row | _decoded(row["payload"])) for row in map(dict, rows)]
 
     async def renew(self, conn: Conn, work: Work, lease: timedelta) -> None:
         """Begin the lease anew; raises `LostLeaseError`."""
@@ -179,7 +185,8 @@ class WorkTable:
 
     async def read_dead(self, conn: Conn, kind: str, limit: int = 100) -> Sequence[DeadWork]:
         """Return what was given up, the latest first."""
-        return [DeadWork(**row) for row in await conn.fetch(self._sql(_READ_DEAD), kind, limit)]
+        rows = await conn.fetch(self._sql(_READ_DEAD), kind, limit)
+        return [DeadWork(**row | {"payload": _decoded(row["payload"])["payload"]}) for row in map(dict, rows)]
 
     async def revive(self, conn: Conn, kind: str, key: str) -> bool:
         """Begin anew with a row that was given up; false when there is none."""
@@ -200,6 +207,19 @@ class WorkTable:
 
     def _sql(self, statement: str) -> str:
         return statement.replace("{if_held}", _IF_HELD).replace("{work}", self._name)
+
+
+def _decoded(payload: str) -> dict[str, Any]:
+    """Decode what one row wants. Postgres keeps numbers that nobody else reads, and one bad row must not stop a batch."""
+    try:
+        return {"payload": orjson.loads(payload), "is_readable": True}
+    except orjson.JSONDecodeError:
+        return {"payload": payload, "is_readable": False}
+
+
+def _storable(reason: str) -> str:
+    """Cut a reason, which may quote anybody, down to text that Postgres takes: no NUL, and nothing that is no UTF-8."""
+    return reason[:_LONGEST_REASON].replace("\0", "").encode(errors="replace").decode()
 
 
 class WorkMetrics:
@@ -244,6 +264,11 @@ Handler = Callable[[Held], Awaitable[None]]
 
 What it raises decides: a refusal that asking again cannot cure buries the row, anything else is tried again.
 """
+
+
+def _is_asked_to_stop() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 class Worker:
@@ -350,8 +375,8 @@ class Worker:
 
     async def _attend(self, work: Work, ends_at: float) -> None:
         """Bring one row to the end of this attempt, and say how it came out."""
-        if work.attempt > len(self._delays) + 1:
-            await self._end(work, "dead", "no attempt came to an end: its workers died, or took too long")
+        if hopeless := self._hopeless(work):
+            await self._end(work, "dead", hopeless)
             return
         try:
             async with asyncio.timeout_at(ends_at) as deadline:
@@ -361,6 +386,10 @@ class Worker:
                     async with held.completing():
                         pass
         except asyncio.CancelledError:
+            if not _is_asked_to_stop():
+                # Somebody has cancelled what the handler waited for, and not us: an attempt that failed.
+                await self._fail(work, "internal: CancelledError")
+                return
             await self._give_back(work)
             raise
         except LostLeaseError:
@@ -376,20 +405,28 @@ class Worker:
         else:
             self._tell(work, "done")
 
+    def _hopeless(self, work: Work) -> str:
+        """Say why a row is not even begun, or nothing."""
+        if work.attempt > len(self._delays) + 1:
+            return "no attempt came to an end: its workers died, or took too long"
+        return "" if work.is_readable else "payload: it cannot be decoded"
+
     async def _fail(self, work: Work, reason: str, retry_after: int | None = None, *, may_help: bool = True) -> None:
         if not may_help or work.attempt > len(self._delays):
             await self._end(work, "dead", reason)
             return
         delay = self._delays[work.attempt - 1] * (1 + _JITTER * self._random())
-        await self._end(work, "retried", reason, max(delay, timedelta(seconds=retry_after or 0)))
+        # A provider's wish, which may be any number; as a number it may not fit into a timedelta.
+        wished = timedelta(seconds=min(retry_after or 0, _LONGEST_DELAY.total_seconds()))
+        await self._end(work, "retried", reason, max(delay, wished))
 
     async def _end(self, work: Work, outcome: str, reason: str, after: timedelta = timedelta()) -> None:
         try:
             async with self.database.connection() as conn:
                 if outcome == "dead":
-                    await self.table.bury(conn, work, reason)
+                    await self.table.bury(conn, work, _storable(reason))
                 else:
-                    await self.table.retry(conn, work, after, reason)
+                    await self.table.retry(conn, work, after, _storable(reason))
         except LostLeaseError:
             outcome = "lost"
         except _AWAY:
@@ -397,6 +434,9 @@ class Worker:
         except asyncio.CancelledError:
             await self._give_back(work)
             raise
+        except Exception as fault:  # noqa: BLE001 - one row that cannot be ended must not end the work on others
+            get_logger().error("work.untold", kind=work.kind, attempt=work.attempt, exc_info=fault)
+            outcome = "untold"
         self._tell(work, outcome, reason)
 
     async def _give_back(self, work: Work) -> None:
