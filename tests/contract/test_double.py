@@ -14,6 +14,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
+from hivemind_client import ApiError, Done, HivemindClient
 from hivemind_client.testing import gateway_double
 from tests.conftest import PASSWORD, Instance
 
@@ -516,3 +517,30 @@ async def test_what_is_no_message_is_refused_at_its_place(
 async def test_a_conversation_that_is_not_there(desk: Instance) -> None:
     form = {"message": "refunds?", "conversation_id": NOBODY}
     await refusal(desk, "POST", "/api/v1/bots/desk/chat", 404, "conversation_not_found", json=form)
+
+
+async def test_the_client_understands_both(desk: Instance) -> None:
+    async with HivemindClient(desk.url) as nobody:
+        assert (await nobody.health()).status == "ok"
+        token = (await nobody.login(EMAIL, PASSWORD)).token
+        await nobody.login(EMAIL, PASSWORD)
+    async with HivemindClient(desk.url, session=token) as ada:
+        assert (await ada.whoami()).auth == "session"
+        (other,) = [session for session in await ada.sessions() if not session.current]
+        await ada.revoke_session(other.id)
+        assert (await ada.change_password(PASSWORD, NEW_PASSWORD)).username == "ada"
+        await ada.create_bot("two", {"tier": "public"}, template="customer-support")
+        assert [bot.slug async for bot in ada.bots(tier="public")] == ["two"]
+        snippet = await ada.add_snippet("desk", "Hours", "We open at nine.", tags=["time"])
+        assert [each.id async for each in ada.snippets("desk", at_most=1)] == [snippet.id]
+        assert (await ada.snippet("desk", snippet.id)).raw == snippet.raw
+        await ada.delete_snippet("desk", snippet.id)
+        assert [hit.title for hit in await ada.search("desk", "refunds")] == ["Refunds"]
+        answer = await ada.ask("desk", "refunds?")
+        events = [event async for event in ada.ask_streaming("desk", "refunds?")]
+        assert isinstance(events[-1], Done)
+        assert events[-1].answer.reply == answer.reply
+        await ada.logout()
+        with pytest.raises(ApiError) as refused:
+            await ada.bot("desk")
+        assert (refused.value.status, refused.value.code) == (401, "invalid_session")
