@@ -10,6 +10,7 @@ import asyncio
 import resource
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 from aiohttp import http, http_exceptions, web
@@ -20,6 +21,8 @@ MOST_LINE: Final = 16_384
 MOST_FIELD: Final = 8_190
 MOST_FIELDS: Final = 100
 MOST_HEAD: Final = 65_536
+
+MOST_FILES: Final = 20_000
 
 HEAD_SECONDS: float = 20.0
 """So long may the head of a request take from its first byte to its last."""
@@ -42,7 +45,7 @@ class Connections:
 
     def __init__(self) -> None:
         # Half of the files that this process may open: the rest is for those who answer.
-        self.most = min(resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2, 10_000)
+        self.most = _allow_files() // 2
         self._open: dict[Connection, None] = {}
 
     def add(self, connection: Connection) -> bool:
@@ -165,6 +168,17 @@ class Connection(web.RequestHandler):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+
+
+def _allow_files() -> int:
+    """Let this process open as many files as it may let itself, up to what a server needs; return how many."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):  # some systems promise more than they allow
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            return wanted
+    return wanted if soft == resource.RLIM_INFINITY else min(soft, wanted)
 
 
 def _reason(fault: BaseException | None) -> str:

@@ -8,6 +8,7 @@ from typing import Final
 
 from aiohttp import HttpVersion10, HttpVersion11, hdrs, web
 
+from hivemind_common.connection import MOST_FIELD, MOST_HEAD
 from hivemind_gateway.problems import BrokenRequestError
 
 _HOST: Final = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
@@ -16,7 +17,7 @@ _METHOD: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 def check(request: web.Request) -> None:
     """Raise `BrokenRequestError` for what two readers of HTTP could read in two ways."""
-    if request.version not in {HttpVersion10, HttpVersion11}:
+    if request.version not in (HttpVersion11, HttpVersion10):
         raise BrokenRequestError("only HTTP/1.1 and HTTP/1.0 are spoken here")
     encoding = request.headers.get(hdrs.TRANSFER_ENCODING)
     if encoding is not None and (encoding.lower() != "chunked" or request.version == HttpVersion10):
@@ -24,6 +25,9 @@ def check(request: web.Request) -> None:
     host = request.headers.get(hdrs.HOST)
     if host is not None and not _is_host(host):
         raise BrokenRequestError("Host is not the name of a host")
+    # What arrives at once is judged here, what comes bit by bit while it comes.
+    if len(request.raw_headers) > MOST_HEAD // MOST_FIELD and _size(request) > MOST_HEAD:
+        raise BrokenRequestError("the headers are too long")
     target = request.raw_path
     if "#" in target:
         raise BrokenRequestError("the path holds a #")
@@ -33,6 +37,10 @@ def check(request: web.Request) -> None:
     scheme = target.partition("://")[0].lower()
     if scheme not in {"http", "https"} or request.url.raw_authority.lower() != (host or "").lower():
         raise BrokenRequestError("the address asked for and Host disagree")
+
+
+def _size(request: web.Request) -> int:
+    return sum(len(name) + len(value) for name, value in request.raw_headers)
 
 
 @lru_cache(maxsize=256)
