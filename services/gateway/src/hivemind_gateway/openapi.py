@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from pydantic import BaseModel
-from pydantic.json_schema import JsonSchemaMode, models_json_schema
+from pydantic.json_schema import models_json_schema
 
 from hivemind_common.errors import HivemindError, UnavailableError, ValidationFailedError
 from hivemind_common.version import VERSION
@@ -19,6 +19,8 @@ from hivemind_gateway.routing import SLUG_FORM, Access, Route
 PATH: Final = "/api/v1/openapi.json"
 PROBLEM: Final = "application/problem+json"
 _REFERENCE: Final = "#/components/schemas/{model}"
+_SENT: Final = "Sent"
+_SENT_REFERENCE: Final = _REFERENCE + _SENT
 _PLACE: Final = re.compile(r"\{([a-z_]+)\}")
 
 _PLACES: Final[dict[str, dict[str, Any]]] = {
@@ -74,7 +76,7 @@ class Problem(BaseModel):
 def document(routes: Iterable[Route]) -> dict[str, Any]:
     """Return the document."""
     rows = sorted((row for row in routes if _is_described(row)), key=lambda row: (row.path, row.method))
-    schemas, parts = models_json_schema(_models(rows), ref_template=_REFERENCE)
+    schemas, parts = _schemas(rows)
     paths: dict[str, dict[str, Any]] = {}
     for row in rows:
         item = paths.setdefault(row.path, {})
@@ -90,11 +92,12 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
         "servers": [{"url": "/"}],
         "tags": [{"name": name} for name in sorted({_tag(row) for row in rows})],
         "paths": paths,
-        "components": {"schemas": parts.get("$defs", {}), "securitySchemes": _SCHEMES},
+        "components": {"schemas": parts, "securitySchemes": _SCHEMES},
     }
 
 
-Schemas = dict[tuple[type[BaseModel], JsonSchemaMode], dict[str, Any]]
+Schemas = dict[Any, dict[str, Any]]
+"""By model and mode, as pydantic makes them."""
 
 
 def _is_described(row: Route) -> bool:
@@ -102,13 +105,16 @@ def _is_described(row: Route) -> bool:
     return row.path.startswith(("/api/", "/auth/")) and row.path != PATH
 
 
-def _models(rows: Iterable[Route]) -> list[tuple[type[BaseModel], JsonSchemaMode]]:
-    found: dict[tuple[type[BaseModel], JsonSchemaMode], None] = {(Problem, "serialization"): None}
-    for row in rows:
-        found.update({(reply, "serialization"): None for reply in row.replies})
-        if row.form is not None:
-            found[row.form, "validation"] = None
-    return list(found)
+def _schemas(rows: Iterable[Route]) -> tuple[Schemas, dict[str, Any]]:
+    """Return the schema of each model, and what they refer to. What is sent is strict, what is answered may grow."""
+    replies = {Problem: None} | {reply: None for row in rows for reply in row.replies}
+    forms = {row.form: None for row in rows if row.form is not None}
+    told, told_parts = models_json_schema([(model, "serialization") for model in replies], ref_template=_REFERENCE)
+    sent, sent_parts = models_json_schema([(model, "validation") for model in forms], ref_template=_SENT_REFERENCE)
+    parts = dict(told_parts["$defs"])
+    for name, part in sent_parts["$defs"].items():
+        parts[name + _SENT] = part | {"additionalProperties": False} if part.get("type") == "object" else part
+    return {**told, **sent}, parts
 
 
 def _operation(row: Route, schemas: Any) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from hivemind_common.contracts.health import health_of
 from hivemind_common.contracts.kinds import Instant, Message, Nothing, Rpc
+from hivemind_common.contracts.texts import described
 from hivemind_common.errors import HivemindError, Kind
 from hivemind_common.ids import AccountId, KeyId, SessionId
 from hivemind_common.principal import Principal, Role
@@ -29,7 +30,9 @@ def _one_at(email: str) -> str:
 
 
 Username = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{1,63}$")]
-Email = Annotated[str, StringConstraints(max_length=254), AfterValidator(_one_at)]
+Email = Annotated[
+    str, StringConstraints(max_length=254), AfterValidator(_one_at), described(pattern="^[^@\\s]+@[^@\\s]+$")
+]
 
 
 class AlreadyRegisteredError(HivemindError):

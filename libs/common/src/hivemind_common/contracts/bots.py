@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from hivemind_common.contracts.health import health_of
 from hivemind_common.contracts.kinds import Instant, Message, Rpc, Stream
-from hivemind_common.contracts.texts import not_blank
+from hivemind_common.contracts.texts import NOT_BLANK, described, not_blank
 from hivemind_common.errors import HivemindError, Kind
 from hivemind_common.ids import AccountId, BotId, ConversationId, MessageId, SnippetId
 
@@ -51,12 +51,18 @@ def _no_twins(values: tuple[str, ...]) -> tuple[str, ...]:
     return values
 
 
-Slug = Annotated[str, AfterValidator(_is_slug)]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=80, strip_whitespace=True)]
+Slug = Annotated[str, AfterValidator(_is_slug), described(pattern="^[a-z0-9][a-z0-9-]{1,30}[a-z0-9]$")]
+Name = Annotated[
+    str, StringConstraints(min_length=1, max_length=80, strip_whitespace=True), described(pattern=NOT_BLANK)
+]
 Description = Annotated[str, StringConstraints(max_length=500)]
-SystemPrompt = Annotated[str, StringConstraints(min_length=1, max_length=32_000), AfterValidator(not_blank)]
-Utterance = Annotated[str, StringConstraints(min_length=1, max_length=8_000), AfterValidator(not_blank)]
-ProviderName = Annotated[str, AfterValidator(_is_provider_name)]
+SystemPrompt = Annotated[
+    str, StringConstraints(min_length=1, max_length=32_000), AfterValidator(not_blank), described(pattern=NOT_BLANK)
+]
+Utterance = Annotated[
+    str, StringConstraints(min_length=1, max_length=8_000), AfterValidator(not_blank), described(pattern=NOT_BLANK)
+]
+ProviderName = Annotated[str, AfterValidator(_is_provider_name), described(pattern="^[a-z0-9][a-z0-9-]{1,30}[a-z0-9]$")]
 ModelName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Money = Annotated[int, Field(ge=0, le=MOST_MONEY)]
 Rate = Annotated[int, Field(ge=1, le=100_000)]
@@ -167,7 +173,9 @@ class BotSettings(Message):
     channel_reply_mode: Literal["dm_only", "channel_mention", "both"] = "dm_only"
     allowed_users: Annotated[tuple[AccountId, ...], Field(max_length=1_000)] = ()
     allowed_origins: Annotated[
-        tuple[Annotated[str, StringConstraints(max_length=300), AfterValidator(_is_origin)], ...],
+        tuple[
+            Annotated[str, StringConstraints(max_length=300), AfterValidator(_is_origin), described(format="uri")], ...
+        ],
         Field(max_length=50),
         AfterValidator(_no_twins),
     ] = ()

@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from hivemind_common.contracts.health import health_of
 from hivemind_common.contracts.kinds import Instant, Message, Nothing, Rpc
-from hivemind_common.contracts.texts import not_blank
+from hivemind_common.contracts.texts import NOT_BLANK, described, not_blank
 from hivemind_common.errors import HivemindError, Kind
 from hivemind_common.ids import BotId, SnippetId
 
@@ -24,10 +24,17 @@ def _known_language(code: str) -> str:
     return code
 
 
-Title = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
-Body = Annotated[str, StringConstraints(min_length=1, max_length=20_000), AfterValidator(not_blank)]
+Title = Annotated[
+    str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True), described(pattern=NOT_BLANK)
+]
+Body = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=20_000),
+    AfterValidator(not_blank),
+    described(pattern=NOT_BLANK),
+]
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=40)]
-Language = Annotated[str, AfterValidator(_known_language)]
+Language = Annotated[str, AfterValidator(_known_language), described(enum=list(LANGUAGES))]
 Question = Annotated[str, StringConstraints(min_length=1, max_length=8_000)]
 
 
