@@ -196,6 +196,19 @@ async def test_a_bug_of_our_own_says_that_it_is_one(hm: Hm, monkeypatch: pytest.
     assert json.loads(ran.err.splitlines()[-1])["code"] == "client_error"
 
 
+async def test_ctrl_c_at_any_moment_is_130_and_no_traceback(hm: Hm, monkeypatch: pytest.MonkeyPatch) -> None:
+    from hivemind_client.cli import program
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for moment in ("_app", "_output", "run"):
+        with monkeypatch.context() as patched:
+            patched.setattr(program, moment, interrupted)
+            ran = await hm("whoami")
+        assert (ran.code, ran.out, ran.err.strip()) == (130, "", "")
+
+
 async def test_flags_work_before_between_and_after_the_command(hm: Hm, double: GatewayDouble, tmp_path: Path) -> None:
     double.add_bot("helpdesk")
     for arguments in (("--json", "bot", "list"), ("bot", "--json", "list"), ("bot", "list", "--json")):
