@@ -40,10 +40,11 @@ def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
 
 
 @contextlib.contextmanager
-def started(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+def started(folder: Path, *arguments: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
     """`hivemind up` on the folder, ready."""
     command = [*COMMAND, "up", "--data-dir", str(folder), "--port", "0", *arguments]
-    with subprocess.Popen(command, env=without_ours(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as up:
+    environment = without_ours() | variables
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as up:
         try:
             assert up.stdout is not None
             read_until(up, "Hivemind is ready: ")
@@ -204,6 +205,15 @@ def test_sql_speaks_as_the_owner_while_it_runs(open_folder: Path) -> None:
     assert_refused(run(*asked, "SELECT 1"), "no database answers")
 
 
+def test_what_is_set_for_psql_and_another_database_reaches_neither_up_nor_sql(open_folder: Path) -> None:
+    folder = open_folder / "data"
+    foreign = {"PGPORT": "abc", "PGTARGETSESSIONATTRS": "standby", "PGSSLMODE": "verify-full"}
+    with started(folder, **foreign) as up:
+        assert run("sql", "--data-dir", str(folder), "-c", "SELECT 1 AS one", **foreign).stdout == "one\n1\n"
+        up.send_signal(signal.SIGTERM)
+        assert up.wait(LIMIT) == 0
+
+
 def test_a_folder_in_use_names_its_holder(open_folder: Path) -> None:
     with started(open_folder / "data") as up:
         refused = run("up", "--data-dir", str(open_folder / "data"), "--port", "0")
@@ -237,6 +247,7 @@ def test_a_taken_port_is_named(open_folder: Path) -> None:
     ("variables", "texts"),
     [
         ({"HIVEMIND_LOG_LEVEL": "loud"}, ["HIVEMIND_LOG_LEVEL", "example: HIVEMIND_LOG_LEVEL=info"]),
+        ({"HIVEMIND_BIND": "[::1"}, ["HIVEMIND_BIND", "example: HIVEMIND_BIND=127.0.0.1:8585"]),
         ({"ADMIN_API_KEY": "short"}, ["ADMIN_API_KEY"]),
         ({"DB_PASSWORD_FILE": "/nonexistent"}, ["DB_PASSWORD_FILE", "/nonexistent"]),
         ({"HIVEMIND_POSTGRES_BIN": "/nonexistent"}, ["/nonexistent", "HIVEMIND_POSTGRES_BIN"]),
@@ -263,6 +274,32 @@ def test_a_bad_variable_is_named_with_an_example(
 def test_what_cannot_be_done_here_is_one_line(open_folder: Path, arguments: tuple[str, ...], text: str) -> None:
     more = ("--data-dir", str(open_folder / "data")) if arguments[0] == "up" and "--data-dir" not in arguments else ()
     assert_refused(run(*arguments, *more), text)
+
+
+@pytest.mark.parametrize("name", [b"line\nbreak", b"latin-\xfc"], ids=["line break", "no UTF-8"])
+def test_a_folder_whose_path_the_servers_cannot_be_told_is_refused_and_not_made(open_folder: Path, name: bytes) -> None:
+    folder = open_folder / os.fsdecode(name) / "data"
+    assert_refused(run("up", "--data-dir", str(folder), "--port", "0"), "the data folder ", "hint: choose another")
+    assert list(open_folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "variables", "text"),
+    [
+        ("postgresql://hivemind:hush@[::1/x", {}, "cannot be read"),
+        ("postgresql://hivemind:hu/sh@localhost:hush/x", {}, ""),
+        ("postgresql://hivemind:hush@127.0.0.1:1/x?sslmode=bogus", {}, "sslmode"),
+        ("postgresql://hivemind:hush@127.0.0.1:1/x?sslmode=verify-full", {"HOME": "/nonexistent"}, "root certificate"),
+        ("postgresql://hivemind:hush@127.0.0.1/x", {"PGPORT": "abc"}, "PG…"),
+        ("postgresql://hivemind:hush@127.0.0.1:1/x", {"PGTARGETSESSIONATTRS": "nix"}, "target_session_attrs"),
+    ],
+)
+def test_an_address_that_cannot_be_used_is_one_line_without_its_password(
+    url: str, variables: dict[str, str], text: str
+) -> None:
+    refused = run("migrate", HIVEMIND_DATABASE_URL=url, **variables)
+    assert_refused(refused, text)
+    assert "hu" not in refused.stderr
 
 
 @pytest.mark.parametrize(

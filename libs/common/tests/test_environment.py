@@ -13,6 +13,8 @@ KEY = "k3y-0123456789-abcdefghij"
     ("variable", "value"),
     [
         ("HIVEMIND_BIND", "8585"),
+        ("HIVEMIND_BIND", "[::1"),
+        ("HIVEMIND_BIND", "::1"),
         ("HIVEMIND_BIND", "localhost:99999"),
         ("HIVEMIND_BIND", "host:-1"),
         ("HIVEMIND_OPS_BIND", "a b:80"),

@@ -49,6 +49,7 @@ def _up(_parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
         open_browser=options.open,
         logs_to_stderr=options.logs,
     )
+    _forget_libpq()
     try:
         return run_up(wanted, SERVICES, os.environ)
     except (EmbeddedError, SchemaError) as fault:
@@ -81,6 +82,7 @@ def _migrate(_parser: argparse.ArgumentParser, options: argparse.Namespace) -> i
 def _sql(_parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     from hivemind_server.sql_command import run_sql
 
+    _forget_libpq()
     return run_sql(options.data_dir, options.command)
 
 
@@ -88,6 +90,12 @@ def _test(_parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     from hivemind_server.checks import run_checks
 
     return run_checks(expression=options.k, fast=options.fast, full=options.full)
+
+
+def _forget_libpq() -> None:
+    """Where the database is our own, what somebody has set for psql and another one is not meant for it."""
+    for name in [name for name in os.environ if re.fullmatch("PG[A-Z]+", name)]:
+        del os.environ[name]
 
 
 def _version(_parser: argparse.ArgumentParser, _options: argparse.Namespace) -> int:

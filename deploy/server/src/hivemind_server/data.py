@@ -6,6 +6,7 @@ import errno
 import fcntl
 import json
 import os
+import re
 import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,6 +19,9 @@ from hivemind_server.console import RefusalError
 SYSTEM_FOLDER = Path("/var/lib/hivemind")
 _OURS = ("lock", "postgres/cluster")
 """One of these lies in every folder that was ever used: what is made first, and what a restored copy must have."""
+
+_UNWRITABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+"""What the servers' configurations cannot say in a path: a control character, or a byte that Python could not decode."""
 
 _ELSEWHERE = "choose another folder: --data-dir /path/to/folder"
 
@@ -136,6 +140,11 @@ class DataFolder:
         write_private(self.run_file, json.dumps(run, indent=1) + "\n")
 
     def _make(self) -> None:
+        if _UNWRITABLE.search(str(self.path)):
+            raise RefusalError(
+                f"the data folder {str(self.path)!a} cannot be used: its path has bytes that are no UTF-8, or a line break",
+                _ELSEWHERE,
+            )
         missing = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         for folder in reversed(missing):
             folder.mkdir(mode=0o700)

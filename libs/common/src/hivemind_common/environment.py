@@ -6,7 +6,7 @@ import difflib
 import os
 import re
 from collections.abc import Mapping
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
@@ -38,9 +38,16 @@ def _host_port(value: object) -> HostPort:
     host = host.removeprefix("[").removesuffix("]")
     if not (separator and host and re.fullmatch(r"[0-9]{1,5}", port) and int(port) <= 65535):
         raise ValueError("must be HOST:PORT with a port of 0 to 65535")
-    if not re.fullmatch(r"[A-Za-z0-9.:_-]+", host):
+    if not re.fullmatch(r"[A-Za-z0-9._-]+", host) and not _is_ipv6(host):
         raise ValueError("must be HOST:PORT with a plain host name or address")
     return HostPort(host, int(port))
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        return ip_address(text).version == 6
+    except ValueError:
+        return False
 
 
 def _origin(value: object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import Final
 
 from hivemind_bots import quote, storage
@@ -37,6 +38,14 @@ PASSAGES_LOOKED_AT: Final = 5
 log = get_logger()
 
 
+@dataclass(slots=True)
+class _Progress:
+    """What is known of a turn however it ends."""
+
+    is_found: bool = False
+    """Whether the slug is a bot's: one that somebody made up is no label."""
+
+
 class Turns:
     """Takes turns. One that was answered is kept; one that was not has left nothing."""
 
@@ -54,9 +63,9 @@ class Turns:
         """Answer one message; what leads there is told through `out`."""
         loop = asyncio.get_running_loop()
         started = loop.time()
-        outcome, provider = "failed", ""
+        outcome, provider, progress = "failed", "", _Progress()
         try:
-            answer = await self._take(call, request, out)
+            answer = await self._take(call, request, out, progress)
             outcome, provider = answer.finish_reason, answer.provider
             self._spend.labels(request.slug).inc(answer.usage.cost_micro_usd or 0)
             return answer
@@ -67,16 +76,17 @@ class Turns:
             outcome = "cancelled"
             raise
         finally:
-            if outcome != "bot_not_found":  # a slug that somebody made up is no label
+            if progress.is_found:
                 self._outcomes.labels(request.slug, outcome).inc()
             duration_ms = round((loop.time() - started) * 1000, 1)
             log.info("chat.turn", bot=request.slug, outcome=outcome, provider=provider, duration_ms=duration_ms)
 
-    async def _take(self, call: Call, request: TakeTurn, out: Outgoing[TurnEvent]) -> Answer:
+    async def _take(self, call: Call, request: TakeTurn, out: Outgoing[TurnEvent], progress: _Progress) -> Answer:
         # 1. Who may, and whether the bot answers at all.
         speaker = _speaker(call.principal, request.speaker)
         async with self._database.connection() as conn:
             bot = await storage.get_bot(conn, request.slug, viewer=viewer_of(call.principal))
+            progress.is_found = True
             _check_tier(bot, call.principal)
             if request.conversation_id is not None:
                 await storage.check_conversation(conn, bot.id, request.conversation_id, speaker)

@@ -38,6 +38,7 @@ OLDEST_CODE: Final = 1
 OLDEST_POSTGRES: Final = 15
 
 _LOCK: Final = 0x48_6D_73_63  # "Hmsc"
+_GOOD_ADDRESS: Final = "postgresql://hivemind:…@host:5432/hivemind, and no variable PG… that is meant for another"
 _NAME = re.compile(r"([0-9]{4})_(pre|post)_([a-z0-9_]+)\.sql")
 
 
@@ -123,6 +124,12 @@ async def migrate(
         connection = await asyncpg.connect(database_url.get_secret_value(), timeout=10, command_timeout=600)
     except asyncpg.PostgresError as fault:
         raise SchemaError(f"the database lets nobody in: {fault}") from fault
+    except (asyncpg.InterfaceError, asyncpg.InternalClientError) as fault:
+        # What the URL or a variable of libpq asks for cannot be done; the words are asyncpg's, and show no password.
+        raise SchemaError(f"the database cannot be reached as its address asks: {fault}", _GOOD_ADDRESS) from fault
+    except ValueError as fault:
+        # What Python says of a URL may show any part of it.
+        raise SchemaError("the address of the database cannot be read", _GOOD_ADDRESS) from fault
     try:
         found = connection.get_server_version()
         if found.major < OLDEST_POSTGRES:
@@ -198,7 +205,8 @@ async def _judge(
     state = await connection.fetchrow("SELECT schema_version, oldest_code FROM meta.state")
     if state is not None and state["oldest_code"] > len(ours):
         raise SchemaError(
-            f"the database was written by a newer version (schema {state['schema_version']}, this code knows {len(ours)})",
+            "the database was written by a newer version:"
+            f" it wants code of schema {state['oldest_code']} or later, and this code is of schema {len(ours)}",
             "run the newer version, or restore a backup of this one",
         )
 
