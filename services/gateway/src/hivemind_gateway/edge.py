@@ -94,7 +94,8 @@ class Edge:
     async def _answer(self, request: web.Request, following: Handler, request_id: str) -> web.StreamResponse:
         try:
             check(request)
-            if "%" in request.raw_path or hdrs.EXPECT in request.headers or request.method == hdrs.METH_CONNECT:
+            path = request.rel_url.raw_path
+            if "%" in path or hdrs.EXPECT in request.headers or request.method == hdrs.METH_CONNECT:
                 await self._look_ahead(request)
             return await following(request)
         except HivemindError as refusal:
