@@ -200,6 +200,24 @@ def test_sql_speaks_as_the_owner_while_it_runs(open_folder: Path) -> None:
             check=True,
         )
         assert prompt.stdout == "INSERT 0 1\ntext\nü\n"
+        for statement in ("COPY note FROM STDIN", "/* all */ copy (SELECT 1)\nTO stdout;"):
+            assert_refused(run(*asked, statement), "COPY", "hint: use INSERT or SELECT", code=1)
+        beyond = "'10000-01-01'::date AS day, '24:00'::time AS hour, make_interval(days => 1000000000) AS long"
+        assert run(*asked, f"SELECT {beyond}").stdout == "day\thour\tlong\n10000-01-01\t24:00:00\t1000000000 days\n"
+        assert run(*asked, "SELECT ARRAY['infinity'::timestamptz, NULL] AS ends").stdout == "ends\n{infinity,}\n"
+        assert_refused(run(*asked, "SELECT '[2026-01-01,)'::daterange"), "hint: what cannot be shown", code=1)
+        assert_refused(run(*asked, "SELECT $1::text"), "expects 1 argument", code=1)
+        assert_refused(run(*asked, os.fsdecode(b"SELECT 'latin-\xfc'")), "no text in UTF-8", code=1)
+        spoilt = subprocess.run(
+            [*COMMAND, *asked[:-1]],
+            input=b"SELECT '\xfc';\nSELECT 2 AS two;\n",
+            env=without_ours(),
+            capture_output=True,
+            timeout=LIMIT,
+            check=False,
+        )
+        assert (spoilt.returncode, spoilt.stdout) == (1, b"two\n2\n")
+        assert spoilt.stderr == b"error: the statement is no text in UTF-8\n"
         up.send_signal(signal.SIGTERM)
         assert up.wait(LIMIT) == 0
     assert_refused(run(*asked, "SELECT 1"), "no database answers")

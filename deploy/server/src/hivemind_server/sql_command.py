@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +16,11 @@ from hivemind_server.console import Exit, RefusalError, refuse, say
 from hivemind_server.data import used_folder
 
 _HINT = "start it with: hivemind up; or name its folder: --data-dir D"
+
+_AS_POSTGRES_WRITES_IT = ("date", "time", "timetz", "timestamp", "timestamptz", "interval", "char")
+"""Types with values that Python has none for: the year 10000, 24:00, a month, a byte that is no letter."""
+
+_COPY = re.compile(r"(?:\s|;|--[^\n]*\n|/\*.*?\*/)*COPY\b.*\bSTD(?:IN|OUT)\b", re.IGNORECASE | re.DOTALL)
 
 
 def run_sql(data_dir: Path | None, statement: str | None) -> Exit:
@@ -42,11 +49,16 @@ def run_sql(data_dir: Path | None, statement: str | None) -> Exit:
 
 
 async def _connect(dsn: str) -> asyncpg.Connection[asyncpg.Record]:
-    return await asyncpg.connect(dsn, timeout=10)
+    connection = await asyncpg.connect(dsn, timeout=10)
+    for name in _AS_POSTGRES_WRITES_IT:
+        await connection.set_type_codec(name, schema="pg_catalog", encoder=str, decoder=str, format="text")
+    return connection
 
 
 def _prompt(runner: asyncio.Runner, connection: asyncpg.Connection[asyncpg.Record]) -> Exit:
     """Read statements, each ended by a semicolon, until the input ends; the last one may do without."""
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")  # a wrong byte spoils its statement, and not the prompt
     on_terminal = sys.stdin.isatty()
     if on_terminal:
         with contextlib.suppress(ImportError):
@@ -72,6 +84,12 @@ def _prompt(runner: asyncio.Runner, connection: asyncpg.Connection[asyncpg.Recor
 
 
 async def _run(connection: asyncpg.Connection[asyncpg.Record], statement: str) -> Exit:
+    if re.search("[\0\ud800-\udfff]", statement):
+        refuse("the statement is no text in UTF-8")
+        return Exit.BROKE
+    if _COPY.match(statement):
+        refuse("COPY from or to this terminal is not done here", "use INSERT or SELECT; or COPY with a file")
+        return Exit.BROKE
     try:
         prepared = await connection.prepare(statement)
         columns = [attribute.name for attribute in prepared.get_attributes()]
@@ -84,9 +102,13 @@ async def _run(connection: asyncpg.Connection[asyncpg.Record], statement: str) -
         # What asyncpg tells of a refusal ends with its hint, which has a line of its own here.
         refuse(str(fault).partition("\nHINT:")[0], getattr(fault, "hint", None) or "")
         return Exit.BROKE
-    except (OSError, asyncpg.InterfaceError) as fault:
-        refuse(f"the connection is lost: {fault}")
-        return Exit.CANNOT_START
+    except (OSError, ValueError, asyncpg.InterfaceError, asyncpg.InternalClientError) as fault:
+        if connection.is_closed():
+            refuse(f"the connection is lost: {fault}")
+            return Exit.CANNOT_START
+        # asyncpg reads no range or row that holds one of the types above.
+        refuse(f"not done here: {str(fault).splitlines()[0]}", "what cannot be shown can be cast: column::text")
+        return Exit.BROKE
     return Exit.DONE
 
 
