@@ -12,6 +12,7 @@ from hivemind_common import waiting_on
 from hivemind_common.db import Conn, Database, open_database
 from hivemind_common.db import pool as pool_module
 from hivemind_common.errors import UnavailableError
+from hivemind_common.secrets import SecretStr
 from hivemind_common.testing.servers import Servers
 from hivemind_common.testing.waiting import until
 
@@ -60,6 +61,79 @@ async def test_a_connection_that_asyncpg_is_confused_about_is_given_up(servers: 
         assert told.value.facts == {"service": "db"}
         async with pool.connection() as conn:
             assert await conn.fetchval("SELECT pg_backend_pid()") != first
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        ConnectionResetError(),
+        asyncpg.PostgresConnectionError("gone"),
+        asyncpg.ConnectionDoesNotExistError("gone"),
+        asyncpg.CannotConnectNowError("starting up"),
+        asyncpg.AdminShutdownError("shutting down"),
+        asyncpg.CrashShutdownError("crashed"),
+        asyncpg.DiskFullError("no room"),
+        asyncpg.TooManyConnectionsError("full"),
+    ],
+    ids=lambda fault: type(fault).__name__,
+)
+async def test_a_database_that_cannot_is_named_whatever_its_reason(
+    servers: Servers, database: str, fault: Exception
+) -> None:
+    async with open_database(servers.dsn("hivemind_bots", database), "bots", size=1) as pool:
+        with pytest.raises(UnavailableError) as told:
+            async with pool.connection():
+                raise fault
+        assert told.value.facts == {"service": "db"}
+        async with asyncio.timeout(5):
+            await backend(pool)
+
+
+async def test_a_statement_that_takes_too_long_is_cancelled_and_costs_nobody_else_anything(
+    servers: Servers, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool_module, "STATEMENT_SECONDS", 0.1)
+    async with asyncio.timeout(10), open_database(servers.dsn("hivemind_bots", database), "bots", size=1) as pool:
+        with pytest.raises(TimeoutError):
+            async with pool.connection() as conn:
+                await conn.fetchval("SELECT pg_sleep(60)")
+        await backend(pool)
+
+
+async def test_a_server_that_says_nothing_to_a_newcomer_is_told_as_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool_module, "CONNECT_SECONDS", 0.1)
+    lines = list[asyncio.StreamWriter]()
+    mute = await asyncio.start_server(lambda _, writer: lines.append(writer), "127.0.0.1", 0)
+    port = mute.sockets[0].getsockname()[1]
+    url = SecretStr(f"postgresql://hivemind_bots:x@127.0.0.1:{port}/x?sslmode=disable")
+    try:
+        async with asyncio.timeout(5), open_database(url, "bots", size=1) as pool:
+            with pytest.raises(UnavailableError) as told:
+                await backend(pool)
+    finally:
+        mute.close()
+        for line in lines:
+            line.close()
+    assert told.value.facts == {"service": "db"}
+
+
+async def test_who_is_interrupted_in_the_block_was_waiting_for_the_database(servers: Servers, database: str) -> None:
+    wait = waiting_on.Wait()
+    async with open_database(servers.dsn("hivemind_bots", database), "bots", size=1) as pool:
+        with waiting_on.watched(wait), pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1), pool.connection() as conn:
+                await conn.fetchval("SELECT pg_sleep(60)")
+    assert wait.on == "db"
+
+
+async def test_closing_waits_for_a_moment_and_then_takes_away_what_is_still_lent(
+    servers: Servers, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool_module, "CLOSE_SECONDS", 0.1)
+    async with asyncio.timeout(5):
+        async with open_database(servers.dsn("hivemind_bots", database), "bots", size=1) as pool:
+            taken = await pool.take()
+        assert lost(taken)
 
 
 async def test_a_mistake_of_ours_is_no_loss(servers: Servers, database: str) -> None:

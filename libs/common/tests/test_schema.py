@@ -83,6 +83,36 @@ async def test_a_database_from_a_newer_version_runs_only_where_it_says_so(
         assert refusal.value.hint
     else:
         await migrate(empty, PASSWORDS)
+        connection = await asyncpg.connect(empty.get_secret_value())
+        kept = await connection.fetchrow("SELECT schema_version, oldest_code FROM meta.state")
+        await connection.close()
+        assert kept is not None
+        assert kept["schema_version"] == 999, "this code says nothing of what is beyond it"
+
+
+async def test_a_password_is_a_password_whatever_its_characters(servers: Servers, database: str) -> None:
+    odd = r"it's; \' $$ DROP ROLE nobody --"
+    try:
+        await migrate(servers.dsn(OWNER, database), {"hivemind_knowledge": SecretStr(odd)})
+        connection = await asyncpg.connect(servers.dsn("hivemind_knowledge", database).get_secret_value(), password=odd)
+        await connection.close()
+    finally:
+        await migrate(servers.dsn(OWNER, database), {"hivemind_knowledge": servers.password})
+
+
+async def test_a_migration_waits_for_a_table_for_seconds_and_not_for_ever(empty: SecretStr) -> None:
+    told = Migration(
+        "knowledge",
+        2,
+        "0002_pre_told.sql",
+        "CREATE TABLE knowledge.told AS SELECT current_setting('lock_timeout') AS it",
+    )
+    await migrate(empty, PASSWORDS, ours=(*migrations(), told))
+    connection = await asyncpg.connect(empty.get_secret_value())
+    try:
+        assert await connection.fetchval("SELECT it FROM knowledge.told") == "10s"
+    finally:
+        await connection.close()
 
 
 OTHERS_TABLES = {

@@ -17,6 +17,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
 from hivemind_common.contracts.bots import BotNotFoundError
@@ -169,6 +170,29 @@ async def test_what_was_given_back_does_not_count_and_still_fences(pool: Databas
     async with pool.connection() as conn:
         with pytest.raises(LostLeaseError):
             await TABLE.complete(conn, first)
+
+
+async def test_what_somebody_is_claiming_just_now_is_skipped_and_not_waited_for(pool: Database, owner: Any) -> None:
+    await add(pool, "held", "free")
+    async with owner.transaction():
+        await owner.execute("SELECT * FROM work_test.work WHERE key = 'held' FOR UPDATE")
+        async with asyncio.timeout(5):
+            assert (await claimed(pool)).key == "free"
+            assert await claim(pool) is None
+
+
+async def test_only_what_was_done_long_ago_is_forgotten(pool: Database, owner: Any) -> None:
+    await add(pool, "done", "dead", "open", "just done")
+    await owner.execute(
+        "UPDATE work_test.work SET due_at = now() - interval '2 days', added_at = now() - interval '2 days';"
+        "UPDATE work_test.work SET state = key, reason = 'x', ended_at = now() - interval '2 days'"
+        " WHERE key IN ('done', 'dead');"
+        "UPDATE work_test.work SET state = 'done', ended_at = now() WHERE key = 'just done'"
+    )
+    async with pool.connection() as conn:
+        await TABLE.forget(conn, timedelta(days=1))
+    kept = await owner.fetch("SELECT key FROM work_test.work ORDER BY key")
+    assert [row["key"] for row in kept] == ["dead", "just done", "open"]
 
 
 async def test_a_dead_row_is_seen_with_its_reason_and_can_be_begun_anew(pool: Database) -> None:
@@ -521,6 +545,53 @@ async def test_a_database_that_goes_away_is_waited_for(pool: Database, owner: An
         await owner.execute("INSERT INTO work_test.work (kind, key, payload) VALUES ($1, 'after', '{}')", KIND)
         await all_done(owner)
     assert await effects(owner) == ["after", "before"]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        asyncpg.DiskFullError("no room"),
+        asyncpg.ReadOnlySQLTransactionError("a standby"),
+        TimeoutError(),
+        UnavailableError.of("db"),
+    ],
+    ids=lambda fault: type(fault).__name__,
+)
+async def test_a_database_that_cannot_just_now_is_waited_for(
+    pool: Database, owner: Any, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    claim_now, refused = TABLE.claim, list[Exception]()
+
+    async def refuse_once(*given: Any) -> Sequence[Work]:
+        if not refused:
+            refused.append(fault)
+            raise fault
+        return await claim_now(*given)
+
+    monkeypatch.setattr(TABLE, "claim", refuse_once)
+    await add(pool, "a")
+    async with daemons(worker(pool).run()):
+        await all_done(owner)
+    assert refused == [fault]
+
+
+async def test_a_worker_that_is_stopped_while_it_ends_a_row_gives_it_back(
+    pool: Database, owner: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ending = asyncio.Event()
+
+    async def hang(*_: Any) -> None:
+        ending.set()
+        await asyncio.Event().wait()
+
+    async def refuse(_held: Held) -> None:
+        raise UnavailableError.of("bots")
+
+    monkeypatch.setattr(TABLE, "retry", hang)
+    await add(pool, "a")
+    async with daemons(worker(pool, refuse).run()):
+        await asyncio.wait_for(ending.wait(), 5)
+    assert (await claimed(pool)).attempt == 1
 
 
 async def test_a_mistake_in_a_statement_ends_the_loop_instead_of_hiding(pool: Database, owner: Any) -> None:
