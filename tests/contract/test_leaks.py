@@ -21,6 +21,9 @@ WARM_UP: Final = 300
 CLIENTS: Final = 2
 """So few that work which nobody waits for does not pile up: what it takes at its peak is kept by the allocator."""
 
+CACHED_BLOCKS: Final = 2_000
+"""Objects that caches with a bound may take; a task that is kept takes more than ten, so the long form finds one in fifty."""
+
 BYTES_EACH: Final = 400
 """What memory may grow by for each cancelled request; a task or a buffer that is kept takes more."""
 
@@ -72,18 +75,18 @@ async def test_cancelled_requests_leave_tasks_pools_and_memory_as_before(
     chance = random.Random(4)
     await prepare(instance)
     await leave_many(instance, WARM_UP, chance)
-    await until(lambda: is_quiet(owner, database), limit=20, what="the warm-up is over")
+    await until(lambda: is_quiet(owner, database), limit=60, what="the warm-up is over")
     before = await footprint()
 
     await leave_many(instance, CANCELLED, chance)
 
-    await until(lambda: is_quiet(owner, database), limit=20, what="no statement runs and no transaction is open")
+    await until(lambda: is_quiet(owner, database), limit=60, what="no statement runs and no transaction is open")
     await until(lambda: tasks_are_back(before.tasks), limit=20, what=f"at most {before.tasks} tasks")
     after = await footprint()
     record_property("requests cancelled", CANCELLED)
     record_property("tasks more than before", after.tasks - before.tasks)
     record_property("memory more than before", f"{(after.resident_bytes - before.resident_bytes) / 2**20:.1f} MiB")
-    assert after.blocks - before.blocks < CANCELLED
+    assert after.blocks - before.blocks < CACHED_BLOCKS + CANCELLED // 2
     assert after.resident_bytes - before.resident_bytes < SLACK + CANCELLED * BYTES_EACH
     # All connections can still be lent: more at once than any pool has.
     answers = await asyncio.gather(*(instance.call("GET", "/api/v1/bots/support") for _ in range(64)))
