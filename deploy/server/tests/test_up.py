@@ -304,7 +304,7 @@ def test_a_folder_whose_path_the_servers_cannot_be_told_is_refused_and_not_made(
 @pytest.mark.parametrize(
     ("url", "variables", "text"),
     [
-        ("postgresql://hivemind:hush@[::1/x", {}, "cannot be read"),
+        ("postgresql://hivemind:hush@[::1/x", {}, "example: HIVEMIND_DATABASE_URL="),
         ("postgresql://hivemind:hu/sh@localhost:hush/x", {}, ""),
         ("postgresql://hivemind:hush@127.0.0.1:1/x?sslmode=bogus", {}, "sslmode"),
         ("postgresql://hivemind:hush@127.0.0.1:1/x?sslmode=verify-full", {"HOME": "/nonexistent"}, "root certificate"),

@@ -13,6 +13,8 @@ KEY = "k3y-0123456789-abcdefghij"
     ("variable", "value"),
     [
         ("HIVEMIND_BIND", "8585"),
+        ("HIVEMIND_DATABASE_URL", "postgresql://hivemind_bots:hush@[::1/hivemind"),
+        ("HIVEMIND_NATS_URL", "nats://bots:hush@[::1"),
         ("HIVEMIND_BIND", "[::1"),
         ("HIVEMIND_BIND", "::1"),
         ("HIVEMIND_BIND", "localhost:99999"),

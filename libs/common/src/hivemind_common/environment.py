@@ -149,6 +149,10 @@ def _url_with_credentials(*schemes: str) -> BeforeValidator:
         text = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
         if not text.startswith(tuple(f"{scheme}://" for scheme in schemes)):
             raise ValueError(f"must begin with {schemes[0]}://")
+        try:
+            urlsplit(text)
+        except ValueError:  # its words may show the password
+            raise ValueError("must be a URL, with both brackets around an IPv6 address") from None
         return SecretStr(text)
 
     return BeforeValidator(judge)
