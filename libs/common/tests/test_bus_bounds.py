@@ -9,12 +9,12 @@ from contextlib import asynccontextmanager
 import pytest
 from nats.aio.msg import Msg
 
-from hivemind_common.bus import Bus, Call, serving
+from hivemind_common.bus import Bus, Call, refusals, serving
 from hivemind_common.bus.envelope import MAX_BODY, answer_frames, frame
 from hivemind_common.contracts.kinds import Rpc, Stream
 from hivemind_common.errors import RemoteBugError, UnavailableError
 from hivemind_common.testing.waiting import until
-from hivemind_common.testing.words import ECHO, SPELL, Word, ask, echo
+from hivemind_common.testing.words import ECHO, SPELL, OutOfWordsError, Word, ask, echo
 
 
 async def hang(_call: Call, word: Word) -> Word:
@@ -118,3 +118,12 @@ async def test_garbage_in_answer_to_a_question_is_a_bug_of_the_far_side(bus: Bus
         async with answering(server, ECHO, [garbage]):
             with pytest.raises(RemoteBugError):
                 await ask(bus, 2).ask(ECHO, Word(text="x"))
+
+
+def test_a_refusal_of_a_wrong_form_keeps_its_code_and_loses_the_rest() -> None:
+    body = b'{"code":"out_of_words","kind":"conflict","message":5,"retry_after":"5","facts":[]}'
+
+    refusal = refusals.from_wire(body, (OutOfWordsError,))
+
+    assert isinstance(refusal, OutOfWordsError)
+    assert (refusal.message, refusal.retry_after, refusal.facts) == ("5", None, {})

@@ -46,4 +46,9 @@ def from_wire(body: bytes, known: tuple[type[HivemindError], ...]) -> Exception:
     error_class: type[HivemindError] = classes.get(code) or type(
         "ForeignError", (HivemindError,), {"code": code, "kind": kind}
     )
-    return error_class(str(told.get("message", "")), retry_after=told.get("retry_after"), facts=told.get("facts"))
+    retry_after, facts = told.get("retry_after"), told.get("facts")
+    return error_class(
+        str(told.get("message", "")),
+        retry_after=retry_after if isinstance(retry_after, int) else None,
+        facts=facts if isinstance(facts, dict) else None,
+    )
