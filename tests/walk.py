@@ -43,6 +43,8 @@ async def walk(instance: Instance, known: Collection[str]) -> None:
     await _teach(instance)
     await _chat(instance)
     await _be_refused_a_chat(instance)
+    if "auth.v1.session.list" in known:
+        await _manage_sessions(instance)
     _, health, _ = await instance.call("GET", "/api/v1/health", key="", expect=200)
     assert {name for name, each in health["components"].items() if each["status"] != "ok"} == {"llm"}, health
 
@@ -77,6 +79,29 @@ async def _break_the_glass(instance: Instance) -> None:
 async def _be_refused_the_setup(instance: Instance) -> None:
     form = {"username": "eve", "email": "eve@example.org", "password": PASSWORD, "setup_token": "x" * 43}
     await refused(instance, "setup_token_required", "POST", "/auth/register", json=form, key="")
+
+
+async def _manage_sessions(instance: Instance) -> None:
+    """See, end and leave sessions, change the password and change it back; at the end this door is shut for a while."""
+    login = {"email": "ada@example.org", "password": PASSWORD}
+    cookies = []
+    for _ in range(2):
+        _, _, response = await instance.call("POST", "/auth/login", json=login, key="", expect=200)
+        cookies.append({"Cookie": response.headers["Set-Cookie"].partition(";")[0]})
+    here, _there = cookies
+    _, page, _ = await instance.call("GET", "/api/v1/sessions", headers=here, key="", expect=200)
+    other = next(each["id"] for each in page["items"] if not each["current"])
+    await instance.call("DELETE", f"/api/v1/sessions/{other}", headers=here, key="", expect=204)
+    await refused(instance, "not_found", "DELETE", f"/api/v1/sessions/{other}", headers=here, key="")
+    for current, new in ((PASSWORD, "another battery staple"), ("another battery staple", PASSWORD)):
+        form = {"password": new, "current_password": current}
+        await instance.call("PATCH", "/auth/me", json=form, headers=here, key="", expect=200)
+    wrong = {"password": PASSWORD, "current_password": "not the current one"}
+    for _ in range(10):
+        await refused(instance, "validation_failed", "PATCH", "/auth/me", json=wrong, headers=here, key="")
+    await refused(instance, "rate_limited", "PATCH", "/auth/me", json=wrong, headers=here, key="")
+    await refused(instance, "rate_limited", "POST", "/auth/login", json=login, key="")
+    await instance.call("POST", "/auth/logout", headers=here, key="", expect=204)
 
 
 NEWER: Final[Mapping[str, Callable[[Instance], Awaitable[None]]]] = {

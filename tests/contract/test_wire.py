@@ -41,6 +41,8 @@ RECORDED: Final = [each for each in exchanges_of(from_lines(MESSAGES)) if each.c
 NOT_RECORDED: Final[Mapping[tuple[str, str], str]] = {
     ("auth.v1.admin.register", "unavailable"): "takes a crowd at the door in the same moment",
     ("auth.v1.session.open", "unavailable"): "takes a crowd at the door in the same moment",
+    ("auth.v1.password.change", "unavailable"): "takes a crowd at the door in the same moment",
+    ("auth.v1.password.change", "account_disabled"): "no route of that state disables an account",
     ("bots.v1.turn.take", "bot_paused"): "no route of that state pauses a bot",
 }
 """Refusals that a contract of the previous state allows and the walk does not meet, each with its reason."""
