@@ -89,11 +89,12 @@ async def record(previous: Previous, folder: Path) -> list[Recorded]:
             running[service.name] = member.running
         http = await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()))
         await walk(Instance(f"http://127.0.0.1:{running['gateway'].http_port}", http, running), previous.schemas)
-        await ask_more(servers, messages)
 
         async def is_whole() -> bool:
             return all(exchange.is_whole for exchange in exchanges_of(messages))
 
+        await until(is_whole, limit=TOLD_WITHIN, what="every question of the walk has its answer")
+        await ask_more(servers, messages)
         await until(is_whole, limit=TOLD_WITHIN, what="every question has its answer")
     return messages
 
