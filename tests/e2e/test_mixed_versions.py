@@ -96,6 +96,15 @@ async def test_the_walk_passes_with_services_of_the_previous_state(
     assert complaints(log) == []
 
 
+async def forget_tries(servers: Servers, database: str) -> None:
+    """Open the door again that the walk has shut with wrong passwords."""
+    connection = await asyncpg.connect(servers.dsn(OWNER, database).get_secret_value())
+    try:
+        await connection.execute("TRUNCATE auth.sign_in_tries")
+    finally:
+        await connection.close()
+
+
 async def test_each_state_goes_on_with_what_the_other_has_kept(
     servers: Servers, between: str, previous: Previous, tmp_path: Path
 ) -> None:
@@ -103,6 +112,7 @@ async def test_each_state_goes_on_with_what_the_other_has_kept(
     async with mixed(servers, between, previous, (), tmp_path, log) as instance:
         await walk(instance, previous.schemas)
         key = instance.key
+    await forget_tries(servers, between)
     for number, old in enumerate((NAMES, ())):
         async with mixed(servers, between, previous, old, tmp_path, log) as instance:
             instance.key = key
