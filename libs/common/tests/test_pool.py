@@ -277,3 +277,16 @@ async def test_whoever_is_interrupted_leaves_a_usable_pool(servers: Servers, dat
 
         async with asyncio.timeout(5):
             assert len({*await asyncio.gather(*(backend(pool) for _ in range(10)))}) <= 2
+
+
+@pytest.mark.parametrize("fault", [asyncpg.InternalClientError("state"), asyncpg.InterfaceError("lost"), OSError()])
+async def test_a_connection_that_was_lost_unnoticed_keeps_nobody_from_leaving(
+    servers: Servers, database: str, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    async with open_database(servers.dsn("hivemind_bots", database), "bots", size=1) as pool:
+        await backend(pool)
+
+        async def break_down(_connection: Conn) -> None:
+            raise fault
+
+        monkeypatch.setattr(pool, "_release", break_down)

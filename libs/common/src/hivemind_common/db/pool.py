@@ -139,7 +139,8 @@ class Database:
                 while self._kept:
                     await self._release(self._kept.pop()[0])
                 await self._pool.close()
-        except TimeoutError:
+        except (TimeoutError, *_GONE, asyncpg.InterfaceError, asyncpg.InternalClientError):
+            # One that was lost unnoticed, or that hangs, keeps nobody from leaving.
             self._pool.terminate()
 
 
