@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import Any
 
 import aiohttp
@@ -46,3 +47,22 @@ async def test_a_turn_ends_when_the_client_hangs_up(instance: Instance, owner: A
         "POST", "/api/v1/bots/support/chat", json={"message": "How long do refunds take?"}
     )
     assert answer["grounded"]
+
+
+async def test_who_hangs_up_before_the_refusal_of_a_key_leaves_no_trace(
+    instance: Instance, owner: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def is_waiting() -> bool:
+        return bool(await owner.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+
+    async with owner.transaction():
+        await owner.execute("LOCK TABLE auth.api_key IN ACCESS EXCLUSIVE MODE")
+        asking = asyncio.create_task(instance.call("GET", "/api/v1/bots", key="hm_a-key-that-nobody-has"))
+        await until(is_waiting, limit=10, what="the key is looked up")
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+    assert (await instance.call("GET", "/api/v1/bots", key="hm_a-key-that-nobody-has"))[0] == 401
+    gc.collect()
+    await asyncio.sleep(0)
+
+    assert "never retrieved" not in caplog.text

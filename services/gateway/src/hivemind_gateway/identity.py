@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from aiohttp import web
@@ -114,8 +115,13 @@ class Identities:
             until = loop.time() + KEPT_SECONDS
             task = asyncio.create_task(self._verify(name, Identify(kind=kind, digest=hashed), call, until))
             self._asking[name] = task
-            task.add_done_callback(lambda _: self._asking.pop(name, None))
+            task.add_done_callback(partial(self._asked, name))
         return await asyncio.shield(task)
+
+    def _asked(self, name: str, task: asyncio.Task[Identity]) -> None:
+        self._asking.pop(name, None)
+        if not task.cancelled():
+            task.exception()  # seen: whoever waited for it may have hung up
 
     async def _verify(self, name: str, question: Identify, call: Call, until: float) -> Identity:
         identity = await call.as_service().ask(IDENTIFY, question)
