@@ -79,14 +79,15 @@ async def test_services_wait_refuse_by_name_and_come_back(
     loop = asyncio.get_running_loop()
     end = loop.time() + AWAY_SECONDS
 
-    while loop.time() < end:
+    async def is_over() -> bool:
         status, answer = await chat(taught)
         assert (status, answer["code"], answer["service"]) == (503, "unavailable", "nats"), answer
         assert "Retry-After" in (await taught.call("GET", "/api/v1/bots/support"))[2].headers
         status, report, _ = await taught.call("GET", "/api/v1/health", key="")
         assert (status, report["components"]["nats"]["status"]) == (503, "down")
-        await asyncio.sleep(0.2)
+        return loop.time() > end
 
+    await until(is_over, limit=2 * AWAY_SECONDS, what="the time that NATS is away")
     await nats.start()
     since = loop.time()
     await until(lambda: is_well(taught), limit=BACK_WITHIN, what="chats after NATS came back")

@@ -11,7 +11,6 @@ import socket
 import stat
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,6 +18,8 @@ from typing import Any
 
 import pytest
 
+from hivemind_common.testing.processes import alive
+from hivemind_common.testing.waiting import wait_until
 from hivemind_server.settings import without_ours
 
 pytestmark = pytest.mark.processes
@@ -65,20 +66,8 @@ def run_file(folder: Path) -> Any:
     return json.loads((folder / "run.json").read_text())
 
 
-def is_running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes() != b""  # empty: ended, and not reaped by its new parent yet
-    except OSError:
-        return False
-
-
-def gone(pids: Sequence[int], limit: float = 15) -> bool:
-    deadline = time.monotonic() + limit
-    while any(is_running(pid) for pid in pids):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
+def wait_for_the_end_of(pids: Sequence[int]) -> None:
+    wait_until(lambda: not any(alive(pid) for pid in pids), limit=15, what=f"the end of {list(pids)}")
 
 
 def pids_of(told: Any) -> list[int]:
@@ -119,7 +108,7 @@ def test_it_starts_says_where_it_is_and_stops_in_order(open_folder: Path, mode: 
         pids = pids_of(told)
         up.send_signal(signal.SIGTERM)
         assert up.wait(LIMIT) == 0
-    assert gone(pids, limit=0)
+    assert not any(alive(pid) for pid in pids)
     assert not (folder / "run.json").exists()
     logged = b"".join(file.read_bytes() for file in (folder / "logs").glob("gateway.log"))
     assert b'"event":"http.request"' in logged
@@ -138,7 +127,7 @@ def test_a_killed_run_ends_its_children_and_the_next_one_follows_at_once(
         up.kill()
         up.wait(LIMIT)
     with started(folder, *mode) as up:
-        assert gone(pids)
+        wait_for_the_end_of(pids)
         assert health(run_file(folder)["url"])["status"] == "ok"
         up.send_signal(signal.SIGINT)
         assert up.wait(LIMIT) == 0
@@ -149,10 +138,8 @@ def test_a_killed_service_is_back_by_itself(open_folder: Path) -> None:
     with started(folder, "--processes") as up:
         before = run_file(folder)
         os.kill(before["services"]["bots"]["pid"], signal.SIGKILL)
-        deadline = time.monotonic() + 10
-        while run_file(folder)["services"]["bots"]["pid"] == before["services"]["bots"]["pid"]:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        killed = before["services"]["bots"]["pid"]
+        wait_until(lambda: run_file(folder)["services"]["bots"]["pid"] != killed, limit=10, what="bots is back")
         assert run_file(folder)["url"] == before["url"]
         assert health(before["url"])["status"] == "ok"
         up.send_signal(signal.SIGTERM)
@@ -177,7 +164,7 @@ def test_a_signal_while_it_starts_stops_it_and_a_second_one_at_once(open_folder:
             read_until(up, "Stopping")
             up.send_signal(signal.SIGTERM)
             assert up.wait(LIMIT) == 130
-    assert gone([pid for pid in pids if pid != up.pid], limit=0)
+    assert not any(alive(pid) for pid in pids if pid != up.pid)
 
 
 def test_sql_speaks_as_the_owner_while_it_runs(open_folder: Path) -> None:
