@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from hivemind_client.testing import GatewayDouble, refused
 
 Hm = Callable[..., Awaitable[Any]]
+NOBODY = 65_534
 ADD = "/api/v1/bots/helpdesk/knowledge"
 
 
@@ -108,10 +110,19 @@ async def test_letters_are_counted_and_not_bytes(hm: Hm, double: GatewayDouble, 
     assert double.seen[-1].body["body"] == "😀" * 20_000
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-async def test_a_file_that_may_not_be_read_is_3(hm: Hm, tmp_path: Path) -> None:
-    (tmp_path / "a.md").touch(0o000)
-    ran = await hm("knowledge", "add", "helpdesk", str(tmp_path / "a.md"))
+async def test_a_file_that_may_not_be_read_is_3(hm: Hm, monkeypatch: pytest.MonkeyPatch) -> None:
+    was = os.geteuid()
+    with tempfile.TemporaryDirectory(prefix="hivemind-client-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        monkeypatch.setenv("XDG_CONFIG_HOME", name)
+        (folder / "a.md").touch(0o000)
+        if was == 0:
+            os.seteuid(NOBODY)  # root may read everything
+        try:
+            ran = await hm("knowledge", "add", "helpdesk", str(folder / "a.md"))
+        finally:
+            os.seteuid(was)
     assert ran.code == 3
     assert "permission denied" in ran.err
 

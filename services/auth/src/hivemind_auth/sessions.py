@@ -26,8 +26,8 @@ from hivemind_common.contracts.auth import (
 )
 from hivemind_common.contracts.kinds import Nothing
 from hivemind_common.db import Database
-from hivemind_common.ids import AccountId, IdMaker, SessionId
-from hivemind_common.principal import Principal, PrincipalKind
+from hivemind_common.ids import IdMaker, SessionId
+from hivemind_common.principal import PrincipalKind
 from hivemind_common.telemetry import get_logger
 
 SESSION_LIFE: Final = timedelta(days=7)
@@ -107,7 +107,7 @@ class Sessions:
 
     async def list_all(self, call: Call, _question: Nothing) -> SessionsFound:
         """Show the asker's sessions."""
-        account_id = _account_of(call.principal)
+        account_id = call.principal.id  # the break-glass key has none
         if account_id is None:
             return SessionsFound(items=())
         async with self._database.connection() as conn:
@@ -115,7 +115,7 @@ class Sessions:
 
     async def revoke(self, call: Call, request: SessionOf) -> Nothing:
         """End one of the asker's sessions; raises `SessionNotFoundError`."""
-        account_id = _account_of(call.principal)
+        account_id = call.principal.id  # the break-glass key has none
         if account_id is None:
             raise SessionNotFoundError
         async with self._database.transaction() as conn:
@@ -126,7 +126,7 @@ class Sessions:
 
     async def change_password(self, call: Call, request: ChangePassword) -> Nothing:
         """Set a new password when the current one is right; every other session of the account ends."""
-        account_id = _account_of(call.principal)
+        account_id = call.principal.id  # the break-glass key has none
         if account_id is None:
             raise InvalidCredentialsError
         async with self._database.connection() as conn:
@@ -146,8 +146,3 @@ class Sessions:
                 await audit.record(conn, call, "password.changed", target=account_id)
         log.info("auth.password_changed", account=str(account_id))
         return Nothing()
-
-
-def _account_of(principal: Principal) -> AccountId | None:
-    """Return the account that asks; None for whoever has none, as the break-glass key."""
-    return principal.id

@@ -235,8 +235,6 @@ class Server:
         await self._tell(message, frame("end", 0, refusals.BUG_BODY), dict(refusals.BUG_HEADERS))
 
     async def _tell(self, message: Msg, data: bytes, headers: dict[str, str]) -> None:
-        if not message.reply:
-            return
         try:
             await self._bus.publish(message.reply, data, headers=headers)
         except UnavailableError:
