@@ -37,6 +37,7 @@ from hivemind_common.telemetry import REQUEST_ID
 from hivemind_gateway import bodies, queries
 from hivemind_gateway.headers import CROSS_ORIGIN, DROPS_COOKIE, PATTERN, PREFLIGHT
 from hivemind_gateway.identity import Caller, Identities
+from hivemind_gateway.pages.rendering import Pages
 from hivemind_gateway.peers import client_of, is_same_origin
 from hivemind_gateway.problems import CsrfError, InsufficientScopeError, joined
 from hivemind_gateway.tags import tagged
@@ -77,6 +78,7 @@ class Door:
     identities: Identities
     document: bytes
     """The OpenAPI document."""
+    pages: Pages
 
 
 @dataclass(frozen=True)

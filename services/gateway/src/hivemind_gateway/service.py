@@ -45,6 +45,7 @@ from hivemind_common.telemetry import Metrics
 from hivemind_gateway import accounts, bots, chat, health, knowledge, openapi, reference, sessions
 from hivemind_gateway.edge import Edge
 from hivemind_gateway.identity import Identities
+from hivemind_gateway.pages.rendering import Pages
 from hivemind_gateway.paths import Paths
 from hivemind_gateway.routing import Door, Route, mount
 
@@ -59,7 +60,7 @@ async def open_gateway(environment: Environment) -> AsyncIterator[Running]:
     """Entered: ready to answer. Left: drained first, closed after."""
     metrics = Metrics("gateway")
     async with open_bus(environment.needed_nats_url, "gateway", metrics) as bus:
-        door = Door(environment, bus, Identities(environment), orjson.dumps(openapi.document(ROUTES)))
+        door = Door(environment, bus, Identities(environment), orjson.dumps(openapi.document(ROUTES)), Pages())
         application = web.Application()
         edge = Edge(environment, metrics, application.router, Paths((row.method, row.path) for row in ROUTES))
         mount(application.router, door, list(ROUTES))
