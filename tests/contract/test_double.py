@@ -242,7 +242,12 @@ async def test_sessions_are_listed_and_ended_by_whose_they_are(door: Instance) -
     assert (set(body), body["next"]) == ({"items", "next"}, None)
     assert [set(each) for each in body["items"]] == [SESSION, SESSION]
     (other,) = [each["id"] for each in body["items"] if not each["current"]]
-    await refusal(door, "GET", "/api/v1/sessions?limit=1", 422, "validation_failed", "query.limit")
+    assert [each["current"] for each in body["items"]] == [True, False], "newest first"
+    _, page, _ = await door.call("GET", "/api/v1/sessions?limit=1", key="", headers=second, expect=200)
+    rest = f"/api/v1/sessions?limit=1&cursor={page['next']}"
+    _, last, _ = await door.call("GET", rest, key="", headers=second, expect=200)
+    assert (page["items"] + last["items"], last["next"]) == (body["items"], None)
+    await refusal(door, "GET", "/api/v1/sessions?limit=0", 422, "validation_failed", "query.limit")
     await door.call("DELETE", f"/api/v1/sessions/{other}", key="", headers=second, expect=204)
     for gone in (other, NOBODY, "nonsense"):
         await refusal(door, "DELETE", f"/api/v1/sessions/{gone}", 404, "not_found", key="", headers=second)

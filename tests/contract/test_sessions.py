@@ -80,6 +80,61 @@ async def test_one_sees_ones_sessions_and_which_of_them_asks(instance: Instance)
     assert (await ask(instance, "DELETE", f"/api/v1/sessions/{other}", second))[0] == 404
 
 
+async def test_a_list_of_sessions_neither_skips_nor_repeats_what_comes_and_goes(instance: Instance) -> None:
+    cookies = [(await sign_in(instance))[2] for _ in range(7)]
+    path = "/api/v1/sessions"
+    _, body = await ask(instance, "GET", path, cookies[0])
+    assert [each["current"] for each in body["items"]] == [False] * 6 + [True], "newest first"
+    known = [each["id"] for each in body["items"]]
+
+    _, page = await ask(instance, "GET", f"{path}?limit=3", cookies[0])
+    seen = [each["id"] for each in page["items"]]
+    await sign_in(instance)  # before the place
+    for gone in (2, 3, 1):  # the place itself, the one behind it, and one that was seen
+        assert (await ask(instance, "DELETE", f"{path}/{known[gone]}", cookies[0]))[0] == 204
+    await ask(instance, "GET", "/auth/me", cookies[1])  # being used moves none
+    while page["next"]:
+        _, page = await ask(instance, "GET", f"{path}?limit=3&cursor={page['next']}", cookies[0])
+        seen += [each["id"] for each in page["items"]]
+
+    assert seen == [known[number] for number in (0, 1, 2, 4, 5, 6)]
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("limit=0", "validation_failed"),
+        ("limit=201", "validation_failed"),
+        ("limit=x", "validation_failed"),
+        ("page=2", "validation_failed"),
+        ("cursor=", "invalid_cursor"),
+        ("cursor=nonsense", "invalid_cursor"),
+    ],
+)
+async def test_a_page_of_sessions_is_asked_for_in_the_one_way(instance: Instance, query: str, code: str) -> None:
+    _, _, cookie = await sign_in(instance)
+
+    status, body = await ask(instance, "GET", f"/api/v1/sessions?{query}", cookie)
+
+    assert (status, body["code"]) == (422, code)
+    assert (await ask(instance, "GET", "/api/v1/sessions?limit=200", cookie))[0] == 200
+
+
+async def test_a_page_is_nobody_elses(instance: Instance, owner: asyncpg.Connection[Any]) -> None:
+    _, _, mine = await sign_in(instance)
+    await sign_in(instance)
+    _, page = await ask(instance, "GET", "/api/v1/sessions?limit=1", mine)
+    await owner.execute(
+        "INSERT INTO auth.account (id, username, email, role, password_hash, created_at)"
+        " SELECT gen_random_uuid(), 'bob', 'bob@example.org', 'user', password_hash, now() FROM auth.account LIMIT 1"
+    )
+    _, _, his = await sign_in(instance, email="bob@example.org")
+
+    status, body = await ask(instance, "GET", f"/api/v1/sessions?cursor={page['next']}", his)
+
+    assert (status, body["code"]) == (422, "invalid_cursor")
+
+
 async def test_a_session_of_somebody_else_is_not_there(instance: Instance, owner: asyncpg.Connection[Any]) -> None:
     _, _, mine = await sign_in(instance)
     await owner.execute(

@@ -98,6 +98,15 @@ async def test_session_list_is_a_table_ids_or_the_apis_documents(signed_in: Hm, 
     assert document["next"] is None
 
 
+async def test_all_pages_of_sessions_are_one_list(signed_in: Hm, double: GatewayDouble) -> None:
+    for _ in range(250):
+        double.open_session()
+    document = (await signed_in("session", "list", "--json")).json
+    assert [each["id"] for each in document["items"]] == [each["id"] for each in [*double.sessions.values()][::-1]]
+    assert document["next"] is None
+    assert (await signed_in("session", "revoke", "--all-others")).out == "Ended 250 other sessions.\n"
+
+
 async def test_no_session_at_all_is_no_table(hm: Hm) -> None:
     ran = await hm("session", "list")
     assert (ran.code, ran.out, ran.err) == (0, "", "You are signed in nowhere by password.\n")

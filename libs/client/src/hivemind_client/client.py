@@ -114,9 +114,8 @@ class HivemindClient:
         return self._read(Account, await self._change(Request("PATCH", "/auth/me", body=body), 200))
 
     async def sessions(self) -> list[OpenSession]:
-        """One's own sessions, the one used last first."""
-        items, _ = self._page(OpenSession, await self._get("/api/v1/sessions"))
-        return items
+        """One's own sessions, newest first."""
+        return [session async for session in self._list(OpenSession, "/api/v1/sessions", {}, None)]
 
     async def revoke_session(self, session_id: str) -> None:
         """End one of one's own sessions."""

@@ -55,7 +55,7 @@ async def open_auth(environment: Environment) -> AsyncIterator[Running]:
                 bus.serving(REGISTER_ADMIN, accounts.register_admin),
                 bus.serving(SIGN_IN, sessions.sign_in),
                 bus.serving(SIGN_OUT, sessions.sign_out),
-                bus.serving(LIST_SESSIONS, sessions.list_all),
+                bus.serving(LIST_SESSIONS, sessions.list_page),
                 bus.serving(REVOKE_SESSION, sessions.revoke),
                 bus.serving(CHANGE_PASSWORD, sessions.change_password),
                 bus.serving(IDENTIFY, accounts.identify),

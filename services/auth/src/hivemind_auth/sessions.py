@@ -18,6 +18,7 @@ from hivemind_common.contracts.auth import (
     ChangePassword,
     CloseSession,
     InvalidCredentialsError,
+    ListSessions,
     SessionNotFoundError,
     SessionOf,
     SessionsFound,
@@ -105,13 +106,18 @@ class Sessions:
                 await audit.record(conn, by, "session.closed", target=session_id)
         return Nothing()
 
-    async def list_all(self, call: Call, _question: Nothing) -> SessionsFound:
-        """Show the asker's sessions."""
+    async def list_page(self, call: Call, request: ListSessions) -> SessionsFound:
+        """Show the asker's sessions, a page at a time."""
         account_id = call.principal.id  # the break-glass key has none
         if account_id is None:
             return SessionsFound(items=())
+        limit = request.limit
         async with self._database.connection() as conn:
-            return SessionsFound(items=await storage.list_sessions(conn, account_id, self._clock(), SESSION_IDLE))
+            # One more than asked for tells whether another page follows.
+            found = await storage.list_sessions(
+                conn, account_id, self._clock(), SESSION_IDLE, request.after, limit + 1 if limit is not None else None
+            )
+        return SessionsFound(items=found[:limit], more=limit is not None and len(found) > limit)
 
     async def revoke(self, call: Call, request: SessionOf) -> Nothing:
         """End one of the asker's sessions; raises `SessionNotFoundError`."""

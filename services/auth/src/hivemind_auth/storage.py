@@ -67,8 +67,9 @@ REMOVE_OTHER_SESSIONS: Final = "DELETE FROM auth.session WHERE account_id = $1 A
 LIST_SESSIONS: Final = """
 SELECT id, created_at, last_seen_at, expires_at, address, user_agent
   FROM auth.session
- WHERE account_id = $1 AND expires_at > $2 AND last_seen_at > $3
- ORDER BY last_seen_at DESC, id DESC
+ WHERE account_id = $1 AND expires_at > $2 AND last_seen_at > $3 AND ($4::uuid IS NULL OR id < $4)
+ ORDER BY id DESC
+ LIMIT $5
 """
 
 FIND_ACCOUNT: Final = """
@@ -244,10 +245,10 @@ async def remove_other_sessions(conn: Conn, account_id: AccountId, keep: Session
 
 
 async def list_sessions(
-    conn: Conn, account_id: AccountId, moment: datetime, idle: timedelta
+    conn: Conn, account_id: AccountId, moment: datetime, idle: timedelta, after: SessionId | None, limit: int | None
 ) -> tuple[SessionInfo, ...]:
-    """Read the sessions of an account that may still be used."""
-    rows = await conn.fetch(LIST_SESSIONS, account_id, moment, moment - idle)
+    """Read a page of the sessions of an account that may still be used, newest first: ids grow with time."""
+    rows = await conn.fetch(LIST_SESSIONS, account_id, moment, moment - idle, after, limit)
     return tuple(SessionInfo.model_validate(dict(row)) for row in rows)
 
 

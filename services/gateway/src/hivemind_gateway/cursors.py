@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 from typing import Final
+from uuid import UUID
 
 from hivemind_gateway.problems import InvalidCursorError
 
@@ -36,6 +37,15 @@ def read(scope: str, cursor: str) -> str:
 def place_of(scope: str, cursor: str | None) -> str | None:
     """Return the place that a cursor names, or None where a list begins."""
     return read(scope, cursor) if cursor is not None else None
+
+
+def id_of(scope: str, cursor: str | None) -> UUID | None:
+    """Return the id that a cursor names, of a list that goes by ids."""
+    place = place_of(scope, cursor)
+    try:
+        return UUID(place) if place is not None else None
+    except ValueError:
+        raise InvalidCursorError from None
 
 
 def _check(scope: str, place: str) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Annotated
-from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -27,19 +26,10 @@ from hivemind_common.contracts.knowledge import (
 from hivemind_common.ids import SnippetId
 from hivemind_gateway import cursors
 from hivemind_gateway.problems import InvalidCursorError
-from hivemind_gateway.queries import Whole
+from hivemind_gateway.queries import PageQuery, Whole
 from hivemind_gateway.routing import Access, Reply, Request, Routes, created
 
 routes = Routes()
-
-
-class PageQuery(BaseModel):
-    """Which part of a list."""
-
-    model_config = ConfigDict(hide_input_in_errors=True)
-
-    limit: Annotated[Whole, Field(ge=1, le=200)] = 50
-    cursor: str | None = None
 
 
 class SearchQuery(BaseModel):
@@ -71,6 +61,7 @@ class HitList(Message):
     status=201,
     refuses=ADD_SNIPPET.errors,
     is_tagged=True,
+    example={"title": "Refunds", "body": "Refunds take ten days after the return reached us.", "tags": ["orders"]},
 )
 async def add_snippet(request: Request, bot: BotRef, body: SnippetDraft) -> Reply[Snippet]:
     """Teach a bot one thing; its first snippet also turns its knowledge search on."""
@@ -84,12 +75,11 @@ async def add_snippet(request: Request, bot: BotRef, body: SnippetDraft) -> Repl
 async def list_snippets(request: Request, bot: BotRef, query: PageQuery) -> Reply[SnippetList]:
     """List what a bot was taught, newest first."""
     scope = f"/api/v1/bots/{bot.id}/knowledge"
-    place = cursors.place_of(scope, query.cursor)
-    try:
-        after = SnippetId(UUID(place)) if place is not None else None
-    except ValueError:
-        raise InvalidCursorError from None
-    page = await request.call.ask(LIST_SNIPPETS, ListSnippets(bot_id=bot.id, limit=query.limit, after=after))
+    after = cursors.id_of(scope, query.cursor)
+    page = await request.call.ask(
+        LIST_SNIPPETS,
+        ListSnippets(bot_id=bot.id, limit=query.limit, after=SnippetId(after) if after is not None else None),
+    )
     following = cursors.write(scope, str(page.items[-1].id)) if page.more else None
     return Reply(SnippetList(items=page.items, next=following))
 

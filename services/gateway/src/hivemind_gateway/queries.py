@@ -6,7 +6,7 @@ import re
 from typing import Annotated, Final, TypeVar
 
 from aiohttp import web
-from pydantic import BaseModel, BeforeValidator, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from hivemind_common.errors import ValidationFailedError
@@ -25,6 +25,27 @@ def _plain(value: str) -> str:
 
 Whole = Annotated[int, BeforeValidator(_plain)]
 """A number in plain decimal: `5`, and not `+5`, `05`, ` 5` or `1_0`, which the language would take."""
+
+Cursor = Annotated[
+    str,
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": "^[A-Za-z0-9_-]{12,400}$",
+            "description": "`next` of the page before, as it was, with the same filters; any other is `invalid_cursor`.",
+        }
+    ),
+]
+"""A place in a list. The form is told and not judged: whether it is one of ours is asked of `cursors`."""
+
+
+class PageQuery(BaseModel):
+    """Which part of a list."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    limit: Annotated[Whole, Field(ge=1, le=200)] = 50
+    cursor: Cursor | None = None
 
 
 def read(model: type[M], request: web.Request) -> M:

@@ -17,20 +17,24 @@ from hivemind_common.contracts.auth import (
     ChangePassword,
     CloseSession,
     InvalidCredentialsError,
+    ListSessions,
     SessionInfo,
     SessionNotFoundError,
     SessionOf,
     SignIn,
     TooManyTriesError,
 )
-from hivemind_common.contracts.kinds import Instant, Message, Nothing
+from hivemind_common.contracts.kinds import Instant, Message
 from hivemind_common.errors import ValidationFailedError
 from hivemind_common.ids import AccountId, SessionId
 from hivemind_common.principal import PrincipalKind, Role
 from hivemind_common.secrets import digest, new_token
+from hivemind_gateway import cursors
 from hivemind_gateway.credentials import password_digest
 from hivemind_gateway.identity import COOKIE
 from hivemind_gateway.peers import client_of, is_outer_https
+from hivemind_gateway.problems import InvalidCursorError
+from hivemind_gateway.queries import PageQuery
 from hivemind_gateway.routing import Access, Reply, Request, Routes
 
 routes = Routes()
@@ -82,10 +86,10 @@ class Session(SessionInfo):
 
 
 class SessionList(Message):
-    """All sessions of one's own."""
+    """A page of one's own sessions."""
 
     items: tuple[Session, ...]
-    next: str | None = None
+    next: str | None
 
 
 @routes.post(
@@ -93,6 +97,8 @@ class SessionList(Message):
     access=Access.OPEN,
     checks_origin=True,
     refuses=(InvalidCredentialsError, TooManyTriesError, BusyError),
+    leads_to=("/auth/me", "/api/v1/sessions"),
+    example={"email": "ada@example.org", "password": "correct horse battery"},
 )
 async def login(request: Request, body: LoginForm) -> Reply[SignedInAs]:
     """Open a session; its token goes into the cookie and nowhere else."""
@@ -141,7 +147,12 @@ async def logout(request: Request) -> Reply[None]:
     return Reply(None, 204, {"Set-Cookie": cleared})
 
 
-@routes.patch("/auth/me", access=Access.OWN_ACCOUNT, refuses=(AccountDisabledError, TooManyTriesError, BusyError))
+@routes.patch(
+    "/auth/me",
+    access=Access.OWN_ACCOUNT,
+    refuses=(AccountDisabledError, TooManyTriesError, BusyError),
+    example={"password": "another battery staple", "current_password": "correct horse battery"},
+)
 async def change_password(request: Request, body: PasswordForm) -> Reply[Me]:
     """Set a new password; every other session of the account ends."""
     caller = request.caller
@@ -161,13 +172,18 @@ async def change_password(request: Request, body: PasswordForm) -> Reply[Me]:
     return Reply(_whoever_asks(request))
 
 
-@routes.get("/api/v1/sessions", access=Access.OWN_ACCOUNT)
-async def list_sessions(request: Request) -> Reply[SessionList]:
-    """List one's own sessions, the one used last first."""
-    found = await request.call.ask(LIST_SESSIONS, Nothing())
+@routes.get("/api/v1/sessions", access=Access.OWN_ACCOUNT, refuses=(InvalidCursorError,))
+async def list_sessions(request: Request, query: PageQuery) -> Reply[SessionList]:
+    """List one's own sessions, newest first."""
+    scope = f"/api/v1/sessions of {request.principal.id}"
+    after = cursors.id_of(scope, query.cursor)
+    page = await request.call.ask(
+        LIST_SESSIONS, ListSessions(limit=query.limit, after=SessionId(after) if after is not None else None)
+    )
     mine = request.caller.identity.session_id if request.caller is not None else None
-    items = tuple(Session(**dict(each), current=each.id == mine) for each in found.items)
-    return Reply(SessionList(items=items))
+    items = tuple(Session(**dict(each), current=each.id == mine) for each in page.items)
+    following = cursors.write(scope, str(items[-1].id)) if page.more else None
+    return Reply(SessionList(items=items, next=following))
 
 
 @routes.delete("/api/v1/sessions/{id}", access=Access.OWN_ACCOUNT, refuses=(SessionNotFoundError,))

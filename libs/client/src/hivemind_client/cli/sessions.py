@@ -113,7 +113,7 @@ async def passwd(
 
 
 async def list_(hm: Hm) -> None:
-    """List where you are signed in, the session used last first."""
+    """List where you are signed in, newest first."""
     async with hm.client() as hivemind:
         sessions = await hivemind.sessions()
     if hm.out.as_json:

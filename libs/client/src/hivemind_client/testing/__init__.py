@@ -60,7 +60,7 @@ class GatewayDouble:
     admin: dict[str, str] | None = None
     setup_token: str | None = None
     sessions: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """By token, the one used last first in the list that is told."""
+    """By token, the newest first in the list that is told."""
     bots: dict[str, dict[str, Any]] = field(default_factory=dict)
     snippets: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     conversations: set[str] = field(default_factory=set)
@@ -263,9 +263,9 @@ class _Routes:
 
     async def list_sessions(self, request: web.Request) -> web.Response:
         own = request.cookies.get("hm_session") if self._who(request) == "session" else None
-        _query(request, {})
+        query = _query(request, forms.PAGE)
         told = [session | {"current": token == own} for token, session in self.double.sessions.items()]
-        return web.json_response({"items": told[::-1], "next": None})
+        return _page(query, told[::-1])
 
     async def revoke_session(self, request: web.Request) -> web.Response:
         self._who(request)

@@ -151,10 +151,19 @@ class SessionInfo(Message):
     user_agent: str
 
 
+class ListSessions(Message):
+    """Ask for a page, newest first; `after` is the last session of the page before."""
+
+    limit: int | None = Field(None, ge=1, le=200)
+    """None: all, as they were asked for before there were pages."""
+    after: SessionId | None = None
+
+
 class SessionsFound(Message):
-    """All sessions of an account that may be used, the one used last first."""
+    """A page of the sessions of an account that may be used; `more` says whether another follows."""
 
     items: tuple[SessionInfo, ...]
+    more: bool = False
 
 
 class SessionOf(Message):
@@ -216,7 +225,7 @@ SIGN_IN = Rpc("auth.v1.session.open", SignIn, SignedIn, errors=(InvalidCredentia
 
 SIGN_OUT = Rpc("auth.v1.session.close", CloseSession, Nothing)
 
-LIST_SESSIONS = Rpc("auth.v1.session.list", Nothing, SessionsFound)
+LIST_SESSIONS = Rpc("auth.v1.session.list", ListSessions, SessionsFound)
 """Those of whoever asks."""
 
 REVOKE_SESSION = Rpc("auth.v1.session.revoke", SessionOf, Nothing, errors=(SessionNotFoundError,))
