@@ -236,6 +236,42 @@ async def test_an_address_that_nobody_has_waits_just_so(instance: Instance, owne
     assert statuses == [401] * 10 + [429] * 2
 
 
+async def test_each_answer_says_how_many_tries_are_left(instance: Instance, owner: Any) -> None:
+    await owner.execute("TRUNCATE auth.sign_in_tries")
+
+    async def tell(method: str, path: str, form: dict[str, str], expect: int, **headers: str) -> list[str]:
+        _, body, response = await instance.call(method, path, json=form, key="", headers=headers, expect=expect)
+        assert "remaining" not in body
+        limit, left, reset = (response.headers[f"RateLimit-{name}"] for name in ("Limit", "Remaining", "Reset"))
+        assert 0 <= int(reset) <= 900
+        return [limit, left]
+
+    right, wrong = ({"email": EMAIL, "password": password} for password in (PASSWORD, "wrong"))
+    assert [await tell("POST", "/auth/login", wrong, 401) for _ in range(2)] == [["10", "9"], ["10", "8"]]
+    assert await tell("POST", "/auth/login", right, 200) == ["10", "10"]
+    _, _, cookie = await sign_in(instance)
+    form = {"password": NEW_PASSWORD, "current_password": "wrong"}
+    for left in range(9, -1, -1):
+        assert await tell("PATCH", "/auth/me", form, 422, Cookie=cookie) == ["10", str(left)]
+    assert await tell("POST", "/auth/login", right, 429) == ["10", "0"]
+    await owner.execute("TRUNCATE auth.sign_in_tries")
+    form["current_password"] = PASSWORD
+    assert await tell("PATCH", "/auth/me", form, 200, Cookie=cookie) == ["10", "10"]
+
+
+async def test_no_spelling_of_an_address_has_tries_of_its_own(instance: Instance, owner: Any) -> None:
+    await owner.execute("TRUNCATE auth.sign_in_tries")
+    # Of each pair the database says that both are one address.
+    for first, second in (("i", "I"), ("ß", "ẞ"), ("i", "İ"), ("k", "\u212a"), ("σ", "Σ"), ("ǆ", "ǅ")):
+        if await owner.fetchval("SELECT lower($1) = lower($2)", first, second):
+            for number in range(10):
+                status, _, _ = await sign_in(instance, "wrong", f"{first if number % 2 else second}@example.org")
+                assert status == 401
+            assert (await sign_in(instance, "wrong", f"{first}@example.org"))[0] == 429, (first, second)
+            assert (await sign_in(instance, "wrong", f"{second}@example.org"))[0] == 429, (first, second)
+            await owner.execute("TRUNCATE auth.sign_in_tries")
+
+
 async def test_the_right_password_forgets_the_wrong_ones(instance: Instance, owner: Any) -> None:
     await owner.execute("TRUNCATE auth.sign_in_tries")
     for _ in range(3):

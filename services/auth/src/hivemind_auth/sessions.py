@@ -58,7 +58,7 @@ class Sessions:
             if found is None or not matches or not found.is_active:
                 log.info("auth.sign_in_failed")
                 await self._record_refusal(call, found, matches=matches)
-                raise InvalidCredentialsError
+                raise InvalidCredentialsError(facts=this_try.facts)
             moment = self._clock()
             async with self._database.transaction() as conn:
                 await this_try.was_right(conn)
@@ -141,7 +141,7 @@ class Sessions:
             raise AccountDisabledError
         async with one_try(self._database, found.account.email, call.address) as this_try:
             if not await self._passwords.verify(found.password_hash, request.current_digest):
-                raise InvalidCredentialsError
+                raise InvalidCredentialsError(facts=this_try.facts)
             changed = await self._passwords.hash(request.new_digest)
             async with self._database.transaction() as conn:
                 await this_try.was_right(conn)

@@ -80,6 +80,9 @@ REPLACE_HASH: Final = """
 UPDATE auth.account SET password_hash = $3 WHERE id = $1 AND password_hash = $2 AND status = 'active' RETURNING true
 """
 
+# Lowered as it is where an account is looked for, so that no spelling of an address has tries of its own.
+PAIR_OF: Final = "SELECT sha256(convert_to(lower($1) || E'\n' || $2, 'UTF8'))"
+
 # A try is taken before the password is looked at, so that any number at once are no more than any number in a row. No
 # row comes back when there is none left.
 TAKE_TRY: Final = """
@@ -90,7 +93,8 @@ ON CONFLICT (pair) DO UPDATE
                || statement_timestamp(),
        last_try = statement_timestamp()
  WHERE (SELECT count(*) FROM unnest(known.tries) AS try WHERE try > statement_timestamp() - $2::interval) < $3
-RETURNING true
+RETURNING cardinality(tries) AS taken,
+          ceil(extract(epoch FROM tries[1] + $2::interval - statement_timestamp()))::integer AS reset_secs
 """
 
 READ_WAIT: Final = """
@@ -135,6 +139,15 @@ class StoredKey:
     scopes: tuple[str, ...] | None
     """None: all that the role of the account may."""
     used_at: datetime | None
+
+
+@dataclass(frozen=True)
+class TakenTry:
+    """Whether a try was there to be taken, how many are left, and in how many seconds the next one comes back."""
+
+    is_taken: bool
+    left: int
+    reset_secs: int
 
 
 async def has_admin(conn: Conn) -> bool:
@@ -252,11 +265,17 @@ async def list_sessions(
     return tuple(SessionInfo.model_validate(dict(row)) for row in rows)
 
 
-async def take_try(conn: Conn, pair: bytes, window: timedelta, most: int) -> int | None:
-    """Take one of a pair's tries; returns None, or the seconds to wait when there is none left."""
-    if await conn.fetchval(TAKE_TRY, pair, window, most):
-        return None
-    return max(1, await conn.fetchval(READ_WAIT, pair, window) or 1)
+async def pair_of(conn: Conn, email: str, network: str) -> bytes:
+    """Return the digest under which the tries for an e-mail address from a network are counted."""
+    return bytes(await conn.fetchval(PAIR_OF, email, network))
+
+
+async def take_try(conn: Conn, pair: bytes, window: timedelta, most: int) -> TakenTry:
+    """Take one of a pair's tries, if there is one left."""
+    row = await conn.fetchrow(TAKE_TRY, pair, window, most)
+    if row is not None:
+        return TakenTry(True, most - row["taken"], row["reset_secs"])
+    return TakenTry(False, 0, max(1, await conn.fetchval(READ_WAIT, pair, window) or 1))
 
 
 async def give_try_back(conn: Conn, pair: bytes) -> None:

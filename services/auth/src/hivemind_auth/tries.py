@@ -6,7 +6,6 @@ address of somebody else.
 
 from __future__ import annotations
 
-import hashlib
 import ipaddress
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,10 +13,9 @@ from datetime import timedelta
 from typing import Final
 
 from hivemind_auth import storage
-from hivemind_common.contracts.auth import BusyError, TooManyTriesError
+from hivemind_common.contracts.auth import MOST_TRIES, BusyError, TooManyTriesError
 from hivemind_common.db import Conn, Database
 
-MOST: Final = 10
 WINDOW: Final = timedelta(minutes=15)
 
 _PREFIX: Final = {4: 24, 6: 64}
@@ -33,16 +31,13 @@ def network_of(address: str | None) -> str:
     return str(ipaddress.ip_network((found, _PREFIX[found.version]), strict=False))
 
 
-def pair_of(email: str, address: str | None) -> bytes:
-    """Return the digest under which the tries for an e-mail address from a network are counted."""
-    return hashlib.sha256(f"{email.lower()}\n{network_of(address)}".encode()).digest()
-
-
 class Try:
     """One look at a password; a wrong one stays counted."""
 
-    def __init__(self, pair: bytes) -> None:
+    def __init__(self, pair: bytes, taken: storage.TakenTry) -> None:
         self._pair = pair
+        self.facts = {"limit": MOST_TRIES, "remaining": taken.left, "reset_secs": taken.reset_secs}
+        """How many tries are left to the pair, for whoever is told that this one was wrong."""
 
     async def was_right(self, conn: Conn) -> None:
         """Forget this try and those before it, in the transaction of what it opened."""
@@ -56,13 +51,13 @@ async def one_try(database: Database, email: str, address: str | None) -> AsyncI
     It is taken first so that any number of tries at once are no more than any number in a row. One that could not be
     looked at, because too many waited, is given back.
     """
-    pair = pair_of(email, address)
     async with database.connection() as conn:
-        wait = await storage.take_try(conn, pair, WINDOW, MOST)
-    if wait is not None:
-        raise TooManyTriesError(retry_after=wait, facts={"scope": "login", "limit": MOST})
+        pair = await storage.pair_of(conn, email, network_of(address))
+        taken = await storage.take_try(conn, pair, WINDOW, MOST_TRIES)
+    if not taken.is_taken:
+        raise TooManyTriesError(retry_after=taken.reset_secs, facts={"scope": "login", "limit": MOST_TRIES})
     try:
-        yield Try(pair)
+        yield Try(pair, taken)
     except BusyError:
         async with database.connection() as conn:
             await storage.give_try_back(conn, pair)

@@ -27,6 +27,8 @@ PREFLIGHT: Final = {
     "Access-Control-Max-Age": "600",
 }
 
+EXPOSED: Final = "etag, location, ratelimit-limit, ratelimit-remaining, ratelimit-reset, retry-after, x-request-id"
+
 CLEARED: Final = f"{COOKIE}=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0"
 
 
@@ -39,7 +41,7 @@ def add_headers(request: web.BaseRequest, response: web.StreamResponse) -> None:
     origin = request.get(CROSS_ORIGIN)
     if origin is not None:
         response.headers["Access-Control-Allow-Origin"] = origin
-        response.headers["Access-Control-Expose-Headers"] = "etag, location, retry-after, x-request-id"
+        response.headers["Access-Control-Expose-Headers"] = EXPOSED
         response.headers["Vary"] = "Origin"
     if request.get(DROPS_COOKIE, False):
         response.headers.add("Set-Cookie", CLEARED)

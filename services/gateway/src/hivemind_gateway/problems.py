@@ -154,10 +154,28 @@ class UnsupportedMediaTypeError(EdgeError):
     status = 415
 
 
+_OF_A_LIMIT: Final = frozenset({"limit", "remaining", "reset_secs"})
+"""Facts that headers tell; in the document they stand only where the limit is what refuses."""
+
+
+def limit_headers(facts: Mapping[str, Any]) -> dict[str, str]:
+    """Return what is left of a limit, as limited routes tell it."""
+    return {
+        "RateLimit-Limit": str(facts["limit"]),
+        "RateLimit-Remaining": str(facts["remaining"]),
+        "RateLimit-Reset": str(facts["reset_secs"]),
+    }
+
+
 def document(error: HivemindError, request_id: str) -> dict[str, Any]:
     """Write a refusal as its problem document."""
     status = error.http_status
-    facts = {name: value for name, value in error.facts.items() if name != "errors" or status in {400, 422}}
+    facts = {
+        name: value
+        for name, value in error.facts.items()
+        if (name != "errors" or status in {400, 422})
+        and (name not in _OF_A_LIMIT or status == HTTPStatus.TOO_MANY_REQUESTS)
+    }
     return {
         "type": f"/docs/errors#{error.code}",
         "title": TITLES.get(status) or HTTPStatus(status).phrase,
@@ -192,12 +210,14 @@ def retry_after(error: HivemindError) -> int | None:
 
 def response(error: HivemindError, request_id: str) -> web.Response:
     """Render a refusal."""
-    headers = {}
+    headers: dict[str, str] = {}
     if error.http_status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Bearer realm="hivemind"'
     seconds = retry_after(error)
     if seconds is not None:
         headers["Retry-After"] = str(seconds)
+    if "limit" in error.facts:
+        headers |= limit_headers({"remaining": 0, "reset_secs": seconds or 0} | error.facts)
     if isinstance(error, MethodNotAllowedError):
         headers["Allow"] = error.allow
     told = problem_response(document(error, request_id), headers)

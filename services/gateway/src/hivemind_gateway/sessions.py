@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr, StringConstraints
 from hivemind_common.contracts.auth import (
     CHANGE_PASSWORD,
     LIST_SESSIONS,
+    MOST_TRIES,
     REVOKE_SESSION,
     SIGN_IN,
     SIGN_OUT,
@@ -33,13 +34,16 @@ from hivemind_gateway import cursors
 from hivemind_gateway.credentials import password_digest
 from hivemind_gateway.identity import COOKIE
 from hivemind_gateway.peers import client_of, is_outer_https
-from hivemind_gateway.problems import InvalidCursorError
+from hivemind_gateway.problems import InvalidCursorError, limit_headers
 from hivemind_gateway.queries import PageQuery
 from hivemind_gateway.routing import Access, Reply, Request, Routes
 
 routes = Routes()
 
 SESSION_SECONDS: Final = 604_800
+
+ALL_TRIES_LEFT: Final = limit_headers({"limit": MOST_TRIES, "remaining": MOST_TRIES, "reset_secs": 0})
+"""The right password forgets the wrong ones."""
 
 
 class LoginForm(Message):
@@ -125,7 +129,7 @@ async def login(request: Request, body: LoginForm) -> Reply[SignedInAs]:
         role=account.role,
         expires_at=signed_in.expires_at,
     )
-    return Reply(told, headers={"Set-Cookie": cookie})
+    return Reply(told, headers={"Set-Cookie": cookie} | ALL_TRIES_LEFT)
 
 
 @routes.get("/auth/me", access=Access.SIGNED_IN)
@@ -165,11 +169,13 @@ async def change_password(request: Request, body: PasswordForm) -> Reply[Me]:
                 keep=caller.identity.session_id if caller is not None else None,
             ),
         )
-    except InvalidCredentialsError:
+    except InvalidCredentialsError as refusal:
         # Not a 401: who asks is known, and a client would take that for the end of the session.
-        raise ValidationFailedError.at("current_password", "wrong", "is not the current password") from None
+        wrong = ValidationFailedError.at("current_password", "wrong", "is not the current password")
+        wrong.facts.update(refusal.facts)
+        raise wrong from None
     request.door.identities.forget_all()
-    return Reply(_whoever_asks(request))
+    return Reply(_whoever_asks(request), headers=ALL_TRIES_LEFT)
 
 
 @routes.get("/api/v1/sessions", access=Access.OWN_ACCOUNT, refuses=(InvalidCursorError,))

@@ -6,7 +6,7 @@ The asker makes tokens and keys, shows them to their owner, and hands only their
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
@@ -44,7 +44,7 @@ class AlreadyRegisteredError(HivemindError):
 
 
 class InvalidCredentialsError(HivemindError):
-    """The same for a wrong password and for an address that nobody has."""
+    """The same for a wrong password and for an address that nobody has; the facts say how many tries are left."""
 
     code = "invalid_credentials"
     kind = Kind.UNAUTHENTICATED
@@ -57,6 +57,10 @@ class CredentialRefusedError(HivemindError):
     code = "credential_refused"
     kind = Kind.UNAUTHENTICATED
     words = "the credential is not valid"
+
+
+MOST_TRIES: Final = 10
+"""Wrong passwords for one address from one network within a quarter of an hour."""
 
 
 class TooManyTriesError(HivemindError):
