@@ -41,14 +41,12 @@ JSON: Final = "application/json"
 PATCHES: Final = frozenset({JSON, "application/merge-patch+json"})
 
 
-def check_head(request: web.Request, *, needs_body: bool) -> None:
-    """Judge a body before it is read: 413 by its announced length, 415 by its type, 400 when it is missing."""
+def check_head(request: web.Request) -> None:
+    """Judge a body before it is read: 413 by its announced length, 415 by its type."""
     length = request.content_length
     if length is not None and length > MAX_BODY:
         raise PayloadTooLargeError(f"the body may have {MAX_BODY} bytes at most")
     if not request.can_read_body:
-        if needs_body:
-            raise BadRequestError("a JSON body is needed here")
         return
     if hdrs.CONTENT_ENCODING in request.headers:
         raise UnsupportedMediaTypeError("bodies are not read compressed: send it without Content-Encoding")
@@ -80,10 +78,12 @@ async def read(request: web.Request) -> bytes:
 
 
 def parse(body: bytes) -> Any:
-    """Return the one JSON value that the bytes are; raises `MalformedJsonError`.
+    """Return the one JSON value that the bytes are; raises `MalformedJsonError`, or `BadRequestError` for no bytes.
 
     A member named twice, NaN, bad UTF-8 and nesting over 64 are malformed. `5.0` is the whole number 5.
     """
+    if not body:
+        raise BadRequestError("a JSON body is needed here")
     try:
         text = body.decode("utf-8")
         value = json.loads(

@@ -14,7 +14,17 @@ from aiohttp import web
 from pydantic import StringConstraints
 
 from hivemind_common.bus import Incoming
-from hivemind_common.contracts.bots import TAKE_TURN, Answer, TakeTurn, TurnDelta, TurnEvent, TurnStarted, Utterance
+from hivemind_common.contracts.bots import (
+    RESOLVE_BOT,
+    TAKE_TURN,
+    Answer,
+    BotNamed,
+    TakeTurn,
+    TurnDelta,
+    TurnEvent,
+    TurnStarted,
+    Utterance,
+)
 from hivemind_common.contracts.kinds import Message
 from hivemind_common.errors import HivemindError
 from hivemind_common.ids import ConversationId
@@ -48,10 +58,15 @@ class ChatForm(Message):
     access=Access.CHAT,
     timeout=TURN_TIMEOUT,
     refuses=(*TAKE_TURN.errors, NotAcceptableError),
+    example={"message": "How long do refunds take?"},
 )
 async def chat(request: Request, body: ChatForm) -> Reply[Answer] | web.StreamResponse:
     """Say something to a bot."""
-    streams = wants_events(request.http.headers.getall("Accept", []))
+    try:
+        streams = wants_events(request.http.headers.getall("Accept", []))
+    except NotAcceptableError:
+        await request.call.ask(RESOLVE_BOT, BotNamed(slug=request.slug))  # a bot that is not there goes before
+        raise
     turn = TakeTurn(
         slug=request.slug,
         message=body.message,

@@ -92,21 +92,28 @@ async def search(request: Request, bot: BotRef, query: SearchQuery) -> Reply[Hit
     return Reply(HitList(items=found.items))
 
 
+async def find_snippet(request: Request, bot: BotRef) -> bytes:
+    """Return the snippet that the path names, as it is shown; raises `SnippetNotFoundError`."""
+    snippet_id = SnippetId(request.path_id("id", SnippetNotFoundError))
+    return await request.call.ask_raw(GET_SNIPPET, SnippetOf(bot_id=bot.id, snippet_id=snippet_id))
+
+
 @routes.get(
     "/api/v1/bots/{slug}/knowledge/{id}",
     access=Access.KNOWLEDGE_READ,
+    finds=find_snippet,
     refuses=(BotNotFoundError, SnippetNotFoundError),
     is_tagged=True,
 )
 async def show_snippet(request: Request, bot: BotRef) -> Reply[Snippet]:
     """Show one snippet."""
-    snippet_id = SnippetId(request.path_id("id", SnippetNotFoundError))
-    return Reply(await request.call.ask_raw(GET_SNIPPET, SnippetOf(bot_id=bot.id, snippet_id=snippet_id)))
+    return Reply(await find_snippet(request, bot))
 
 
 @routes.delete(
     "/api/v1/bots/{slug}/knowledge/{id}",
     access=Access.KNOWLEDGE_WRITE,
+    finds=find_snippet,
     refuses=(BotNotFoundError, SnippetNotFoundError),
 )
 async def remove_snippet(request: Request, bot: BotRef) -> Reply[None]:

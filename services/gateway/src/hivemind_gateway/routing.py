@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum
@@ -39,7 +39,7 @@ from hivemind_gateway.headers import CROSS_ORIGIN, DROPS_COOKIE, PATTERN, PREFLI
 from hivemind_gateway.identity import Caller, Identities
 from hivemind_gateway.pages.rendering import Pages
 from hivemind_gateway.peers import client_of, is_same_origin
-from hivemind_gateway.problems import CsrfError, InsufficientScopeError, joined
+from hivemind_gateway.problems import CsrfError, InsufficientScopeError, MethodNotAllowedError, joined
 from hivemind_gateway.tags import tagged
 
 EDGE_TIMEOUT: Final = timedelta(seconds=10)
@@ -140,6 +140,7 @@ def created(body: T | bytes, *, at: str) -> Reply[T]:
 
 
 Handler = Callable[..., Awaitable[Reply[Any] | web.StreamResponse]]
+Finder = Callable[..., Awaitable[object]]
 H = TypeVar("H", bound=Handler)
 
 
@@ -166,8 +167,14 @@ class Route:
     refuses: tuple[type[HivemindError], ...]
     """Refusals of its own; those that any route may tell are not repeated."""
     streams: bool
+    finds: Finder | None
+    """Raises where the thing is not there that the rest of the path names; takes what the handler takes of a bot."""
     is_tagged: bool
     """Whether its answer is one thing, which may change: it comes with an `ETag`."""
+    leads_to: tuple[str, ...]
+    """Paths that may be asked for next, though the answer names nothing that stands in them."""
+    example: Mapping[str, Any] | None
+    """A body as somebody might send it."""
 
     @property
     def summary(self) -> str:
@@ -224,7 +231,10 @@ class Routes:
                     status=more.get("status", 200 if replies or streams else 204),
                     refuses=more.get("refuses", ()),
                     streams=streams,
+                    finds=more.get("finds"),
                     is_tagged=more.get("is_tagged", False),
+                    leads_to=more.get("leads_to", ()),
+                    example=more.get("example"),
                 )
             )
             return handler
@@ -242,7 +252,10 @@ class Details(TypedDict, total=False):
     timeout: timedelta
     status: int
     refuses: tuple[type[HivemindError], ...]
+    finds: Finder
     is_tagged: bool
+    leads_to: tuple[str, ...]
+    example: Mapping[str, Any]
 
 
 def _answers_of(annotation: Any) -> tuple[tuple[type[Message], ...], bool]:
@@ -253,7 +266,7 @@ def _answers_of(annotation: Any) -> tuple[tuple[type[Message], ...], bool]:
 
 
 def mount(router: web.UrlDispatcher, door: Door, rows: list[Route]) -> None:
-    """Put the table into a router; each path also answers OPTIONS."""
+    """Put the table into a router; each path also answers OPTIONS, and refuses whatever is not in it."""
     by_path: dict[str, list[Route]] = {}
     for row in rows:
         by_path.setdefault(row.path, []).append(row)
@@ -268,10 +281,20 @@ def mount(router: web.UrlDispatcher, door: Door, rows: list[Route]) -> None:
             if row.method == "GET":
                 resource.add_route("HEAD", handler, expect_handler=_wait)
         resource.add_route("OPTIONS", _options(path, joined(methods)), expect_handler=_wait)
+        # Else the router would go on to the next path that fits: `…/knowledge/search` could be somebody's id.
+        resource.add_route("*", _refuse_method(path, joined(methods)), expect_handler=_wait)
 
 
 async def _wait(_request: web.Request) -> None:
     """Say nothing yet to who waits for `100 Continue`: a body is asked for where it is read, and not if it is refused."""
+
+
+def _refuse_method(path: str, allow: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def refuse(request: web.Request) -> web.StreamResponse:
+        request[PATTERN] = path
+        raise MethodNotAllowedError(allow)
+
+    return refuse
 
 
 def _options(path: str, allow: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
@@ -300,7 +323,7 @@ def _handler(door: Door, route: Route) -> Callable[[web.Request], Awaitable[web.
             caller = await door.identities.identify(http, call)
             http[DROPS_COOKIE] = caller.drops_cookie
             call = call.under(caller.identity.principal)
-        bodies.check_head(http, needs_body=route.body is not None or route.is_lenient)
+        bodies.check_head(http)
         _check_rights(door, route, http, caller)
         request = Request(http, door, call, caller)
         content = await bodies.read(http) if http.can_read_body else b""
@@ -334,9 +357,11 @@ async def _answer(route: Route, request: Request, content: bytes) -> web.StreamR
         elif route.path.startswith("/api/v1/"):
             queries.refuse_any(request.http)
     except HivemindError:
-        # A bot that is not there goes before a body that is wrong; looked for only now, when it matters.
+        # What the path names goes before a body or a query that is wrong; looked for only now, when it matters.
         if "slug" in request.http.match_info and not route.wants_bot:
             await request.call.ask(RESOLVE_BOT, BotNamed(slug=request.slug))
+        if route.finds is not None:
+            await route.finds(request, **given)
         raise
     reply = await route.handler(request, **given)
     if not isinstance(reply, Reply):

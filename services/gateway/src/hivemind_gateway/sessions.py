@@ -192,7 +192,15 @@ async def list_sessions(request: Request, query: PageQuery) -> Reply[SessionList
     return Reply(SessionList(items=items, next=following))
 
 
-@routes.delete("/api/v1/sessions/{id}", access=Access.OWN_ACCOUNT, refuses=(SessionNotFoundError,))
+async def find_session(request: Request) -> None:
+    """Raise `SessionNotFoundError` where the path names none of one's own."""
+    session_id = request.path_id("id", SessionNotFoundError)
+    found = await request.call.ask(LIST_SESSIONS, ListSessions())
+    if session_id not in {each.id for each in found.items}:
+        raise SessionNotFoundError
+
+
+@routes.delete("/api/v1/sessions/{id}", access=Access.OWN_ACCOUNT, finds=find_session, refuses=(SessionNotFoundError,))
 async def revoke_session(request: Request) -> Reply[None]:
     """End one of one's own sessions."""
     session_id = SessionId(request.path_id("id", SessionNotFoundError))
