@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import sys
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -18,15 +20,14 @@ Address = IPv4Address | IPv6Address
 _ORIGIN: Final = re.compile(r"http://(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(?::([0-9]{1,5}))?")
 """As a browser writes it: nothing before the name, nothing behind the port."""
 
-FORWARDING_HEADERS: Final = (
-    "Forwarded",
-    "Via",
-    "X-Forwarded-For",
-    "X-Forwarded-Host",
-    "X-Forwarded-Proto",
-    "X-Forwarded-Server",
-    "X-Real-IP",
+_FORWARDING: Final = re.compile(
+    r"via|cdn-loop|cf-.*|x-original-.*|x-envoy-.*|x-amzn-.*|x-azure-.*"
+    r"|.*(forward|client-?ip|real-?ip|connecting-ip|remote-(ip|addr)|user-?ip).*"
 )
+"""The names under which proxies say that they are there, and for whom."""
+
+ROUTING_TABLE: Final = Path("/proc/net/route")
+_IS_UP_GATEWAY: Final = 0x3
 
 
 def peer_of(request: web.BaseRequest) -> Address | None:
@@ -93,15 +94,38 @@ def is_loopback_name(name: str) -> bool:
     return name == "localhost" or (address is not None and address.is_loopback)
 
 
-def is_from_here(request: web.Request) -> bool:
+def is_from_here(request: web.Request, environment: Environment) -> bool:
     """Whether somebody at this machine asks: a loopback peer, a loopback Host, and no proxy between.
 
-    The Host is looked at because a page of a stranger can make a browser here ask under a name of its own.
+    The Host is looked at because a page of a stranger can make a browser here ask under a name of its own. In a
+    container whose port is published on the host's loopback alone, who asks there comes from the network's gateway.
     """
     peer = peer_of(request)
-    if peer is None or not peer.is_loopback or any(header in request.headers for header in FORWARDING_HEADERS):
+    if peer is None or any(_FORWARDING.fullmatch(name.lower().replace("_", "-")) for name in request.headers):
+        return False
+    if not peer.is_loopback and not (environment.setup_from_gateway and peer in _gateways_now()):
         return False
     return len(request.headers.getall("Host", [])) == 1 and is_loopback_name(host_of(request)[0])
+
+
+def default_gateways(table: str) -> frozenset[IPv4Address]:
+    """Return the gateways of the default routes in a table as Linux writes it: addresses as they lie in memory."""
+    rows = (line.split() for line in table.splitlines()[1:])
+    return frozenset(
+        IPv4Address(int(row[2], 16).to_bytes(4, sys.byteorder))
+        for row in rows
+        if len(row) > 7
+        and int(row[1], 16) == int(row[7], 16) == 0
+        and int(row[3], 16) & _IS_UP_GATEWAY == _IS_UP_GATEWAY
+    )
+
+
+def _gateways_now() -> frozenset[IPv4Address]:
+    # Looked at each time: a container can be put into another network while it runs.
+    try:
+        return default_gateways(ROUTING_TABLE.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return frozenset()
 
 
 def is_same_origin(request: web.Request, environment: Environment) -> bool:
