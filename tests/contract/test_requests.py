@@ -258,6 +258,7 @@ async def test_a_slug_is_taken_once(instance: Instance) -> None:
         ("PUT", BOTS, 405, "method_not_allowed"),
         ("DELETE", "/api/v1/health", 405, "method_not_allowed"),
         ("TRACE", BOTS, 405, "method_not_allowed"),
+        ("DELETE", f"{BOTS}/desk/knowledge/search", 405, "method_not_allowed"),
         ("GET", f"{BOTS}?limt=5", 422, "validation_failed"),
         ("GET", f"{BOTS}?limit=0", 422, "validation_failed"),
         ("GET", f"{BOTS}?limit=201", 422, "validation_failed"),

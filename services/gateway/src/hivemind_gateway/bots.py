@@ -25,10 +25,27 @@ from hivemind_common.contracts.kinds import Message
 from hivemind_common.principal import Role
 from hivemind_gateway import cursors
 from hivemind_gateway.problems import InvalidCursorError
-from hivemind_gateway.queries import Whole
+from hivemind_gateway.queries import Cursor, Whole
 from hivemind_gateway.routing import Access, Reply, Request, Routes, created
 
 routes = Routes()
+
+
+class BotForm(BotDraft):
+    """A bot as it is asked for: with a template, or with a name and a prompt of its own. What is not sent is filled in."""
+
+    # Whether they are there together is judged by whoever knows the templates; here it is told.
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {"required": ["template"], "properties": {"template": {"type": "string"}}},
+                {
+                    "required": ["name", "system_prompt"],
+                    "properties": {"name": {"type": "string"}, "system_prompt": {"type": "string"}},
+                },
+            ]
+        }
+    )
 
 
 class BotQuery(BaseModel):
@@ -37,7 +54,7 @@ class BotQuery(BaseModel):
     model_config = ConfigDict(hide_input_in_errors=True)
 
     limit: Annotated[Whole, Field(ge=1, le=200)] = 50
-    cursor: str | None = None
+    cursor: Cursor | None = None
     status: BotStatus | None = None
     tier: Tier | None = None
     q: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
@@ -67,8 +84,15 @@ class TemplatePage(Message):
     next: str | None = None
 
 
-@routes.post("/api/v1/bots", access=Access.BOTS_WRITE, status=201, refuses=CREATE_BOT.errors, is_tagged=True)
-async def create_bot(request: Request, body: BotDraft) -> Reply[Bot]:
+@routes.post(
+    "/api/v1/bots",
+    access=Access.BOTS_WRITE,
+    status=201,
+    refuses=CREATE_BOT.errors,
+    is_tagged=True,
+    example={"slug": "help-desk", "name": "Help desk", "system_prompt": "You answer questions about our shop."},
+)
+async def create_bot(request: Request, body: BotForm) -> Reply[Bot]:
     """Mint a bot, blank or from a template."""
     bot = await request.call.ask_raw(CREATE_BOT, CreateBot(draft=body))
     return created(bot, at=f"/api/v1/bots/{body.slug}")

@@ -20,7 +20,6 @@ from hivemind_gateway import problems
 from hivemind_gateway.headers import CROSS_ORIGIN, PATTERN, REQUEST, add_headers
 from hivemind_gateway.paths import Paths
 from hivemind_gateway.peers import client_of, cross_origin_of, peer_of
-from hivemind_gateway.problems import joined
 from hivemind_gateway.transport import check, method_and_path
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -100,8 +99,6 @@ class Edge:
             return await following(request)
         except HivemindError as refusal:
             return problems.response(refusal, request_id)
-        except web.HTTPMethodNotAllowed as fault:
-            return problems.response(problems.MethodNotAllowedError(joined(fault.allowed_methods)), request_id)
         except web.HTTPNotFound:
             return problems.response(problems.NotFoundError(), request_id)
         except ConnectionResetError:

@@ -14,6 +14,7 @@ from hivemind_common.errors import HivemindError, UnavailableError, ValidationFa
 from hivemind_common.version import VERSION
 from hivemind_gateway import problems
 from hivemind_gateway.identity import COOKIE
+from hivemind_gateway.links import PLACE, links
 from hivemind_gateway.routing import SLUG_FORM, Access, Route
 
 PATH: Final = "/api/v1/openapi.json"
@@ -21,12 +22,14 @@ PROBLEM: Final = "application/problem+json"
 _REFERENCE: Final = "#/components/schemas/{model}"
 _SENT: Final = "Sent"
 _SENT_REFERENCE: Final = _REFERENCE + _SENT
-_PLACE: Final = re.compile(r"\{([a-z_]+)\}")
 
 _PLACES: Final[dict[str, dict[str, Any]]] = {
     "slug": {"type": "string", "pattern": f"^{SLUG_FORM.pattern}$", "description": "The bot's slug."},
     "id": {"type": "string", "format": "uuid", "description": "An id, in lower case with hyphens."},
 }
+
+_OPEN: Final = re.compile(r"\\S|\[\^")
+"""Of a pattern that says what a text must have, or must not have: it may hold any other character beside that."""
 
 _BOUNDS: Final = {"ge": "minimum", "le": "maximum"}
 """What pydantic calls a bound where a number is read from text first."""
@@ -80,7 +83,7 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for row in rows:
         item = paths.setdefault(row.path, {})
-        item[row.method.lower()] = _operation(row, schemas)
+        item[row.method.lower()] = _operation(row, rows, schemas)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -112,27 +115,30 @@ def _schemas(rows: Iterable[Route]) -> tuple[Schemas, dict[str, Any]]:
     told, told_parts = models_json_schema([(model, "serialization") for model in replies], ref_template=_REFERENCE)
     sent, sent_parts = models_json_schema([(model, "validation") for model in forms], ref_template=_SENT_REFERENCE)
     parts = dict(told_parts["$defs"])
-    for name, part in sent_parts["$defs"].items():
+    for name, strict in sent_parts["$defs"].items():
+        part = _without_nul(strict)
         parts[name + _SENT] = part | {"additionalProperties": False} if part.get("type") == "object" else part
     return {**told, **sent}, parts
 
 
-def _operation(row: Route, schemas: Any) -> dict[str, Any]:
+def _operation(row: Route, rows: Iterable[Route], schemas: Any) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": row.handler.__name__,
         "summary": row.summary.rstrip("."),
         "tags": [_tag(row)],
         "security": [] if row.access is Access.OPEN else [{name: []} for name in _SCHEMES],
-        "responses": _responses(row, schemas),
+        "responses": _responses(row, rows, schemas),
     }
     if row.access is not Access.OPEN:
         operation["description"] = _who_may(row.access)
-    parameters = [_place(name) for name in _PLACE.findall(row.path)] + _queries(row)
+    parameters = [_place(name) for name in PLACE.findall(row.path)] + _queries(row)
     if parameters:
         operation["parameters"] = parameters
     if row.form is not None:
-        content = {"application/json": {"schema": schemas[row.form, "validation"]}}
-        operation["requestBody"] = {"required": True, "content": content}
+        content = {"schema": schemas[row.form, "validation"]}
+        if row.example is not None:
+            content["example"] = dict(row.example)
+        operation["requestBody"] = {"required": True, "content": {"application/json": content}}
     return operation
 
 
@@ -151,7 +157,7 @@ def _queries(row: Route) -> list[dict[str, Any]]:
             "name": name,
             "in": "query",
             "required": name in schema.get("required", ()),
-            "schema": _without_null(_inlined(member, kinds)),
+            "schema": _without_nul(_without_null(_inlined(member, kinds))),
         }
         for name, member in schema["properties"].items()
     ]
@@ -176,13 +182,27 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in schema.items() if key not in {"anyOf", "default"}} | choices[0]
 
 
-def _responses(row: Route, schemas: Any) -> dict[str, Any]:
+def _without_nul(schema: Any) -> Any:
+    """Say of a text that may hold any other character that it holds no U+0000, which no column could keep."""
+    if isinstance(schema, list):
+        return [_without_nul(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    schema = {key: _without_nul(each) for key, each in schema.items()}
+    is_closed = "enum" in schema or schema.get("format") == "uuid" or not _OPEN.search(schema.get("pattern", r"\S"))
+    return schema | {"not": {"pattern": r"\u0000"}} if schema.get("type") == "string" and not is_closed else schema
+
+
+def _responses(row: Route, rows: Iterable[Route], schemas: Any) -> dict[str, Any]:
     success: dict[str, Any] = {"description": HTTPStatus(row.status).phrase}
     if row.replies:
         told = [schemas[reply, "serialization"] for reply in row.replies]
         success["content"] = {"application/json": {"schema": told[0] if len(told) == 1 else {"anyOf": told}}}
         if row.streams:
             success["content"]["text/event-stream"] = {"schema": {"type": "string"}}
+    leads_to = links(row, rows)
+    if leads_to:
+        success["links"] = leads_to
     found = {str(row.status): success}
     if row.is_tagged:
         success["headers"] = {"ETag": {"required": True, "schema": {"type": "string"}}}

@@ -39,8 +39,11 @@ def _is_provider_name(text: str) -> str:
     return text
 
 
+_ORIGIN = r"^https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?$"
+
+
 def _is_origin(text: str) -> str:
-    if not re.fullmatch(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?", text):
+    if not re.fullmatch(_ORIGIN, text):
         raise PydanticCustomError("malformed", "must be an origin such as https://www.example.org, without a path")
     return text
 
@@ -51,7 +54,11 @@ def _no_twins(values: tuple[str, ...]) -> tuple[str, ...]:
     return values
 
 
-Slug = Annotated[str, AfterValidator(_is_slug), described(pattern="^[a-z0-9][a-z0-9-]{1,30}[a-z0-9]$")]
+Slug = Annotated[
+    str,
+    AfterValidator(_is_slug),
+    described(pattern="^[a-z0-9][a-z0-9-]{1,30}[a-z0-9]$", **{"not": {"enum": sorted(RESERVED_SLUGS)}}),
+]
 Name = Annotated[
     str, StringConstraints(min_length=1, max_length=80, strip_whitespace=True), described(pattern=NOT_BLANK)
 ]
@@ -62,7 +69,11 @@ SystemPrompt = Annotated[
 Utterance = Annotated[
     str, StringConstraints(min_length=1, max_length=8_000), AfterValidator(not_blank), described(pattern=NOT_BLANK)
 ]
-ProviderName = Annotated[str, AfterValidator(_is_provider_name), described(pattern="^[a-z0-9][a-z0-9-]{1,30}[a-z0-9]$")]
+ProviderName = Annotated[
+    str,
+    AfterValidator(_is_provider_name),
+    described(pattern="^[a-z0-9][a-z0-9-]{1,30}[a-z0-9]$", examples=["quote"]),
+]
 ModelName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Money = Annotated[int, Field(ge=0, le=MOST_MONEY)]
 Rate = Annotated[int, Field(ge=1, le=100_000)]
@@ -174,10 +185,12 @@ class BotSettings(Message):
     allowed_users: Annotated[tuple[AccountId, ...], Field(max_length=1_000)] = ()
     allowed_origins: Annotated[
         tuple[
-            Annotated[str, StringConstraints(max_length=300), AfterValidator(_is_origin), described(format="uri")], ...
+            Annotated[str, StringConstraints(max_length=300), AfterValidator(_is_origin), described(pattern=_ORIGIN)],
+            ...,
         ],
         Field(max_length=50),
         AfterValidator(_no_twins),
+        described(uniqueItems=True),
     ] = ()
     allow_hosted_provider: bool = False
     retention_days: Annotated[int, Field(ge=1, le=3_650)] | None = 90
@@ -187,7 +200,7 @@ class BotDraft(BotSettings):
     """A bot as it is asked for. With a template, whatever is not sent comes from there."""
 
     slug: Slug
-    template: Annotated[str, StringConstraints(max_length=80)] | None = None
+    template: Annotated[str, StringConstraints(max_length=80), described(examples=["customer-support"])] | None = None
     name: Name | None = None
     system_prompt: SystemPrompt | None = None
 
