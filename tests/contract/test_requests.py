@@ -137,6 +137,7 @@ async def test_bytes_that_are_not_one_json_value_are_malformed(instance: Instanc
         ({"channel_reply_mode": "all"}, "channel_reply_mode"),
         ({"allowed_users": ["ada"]}, "allowed_users.0"),
         ({"allowed_origins": ["https://a.example/path"]}, "allowed_origins.0"),
+        ({"allowed_origins": ["https://[::1]", "https://[0]"]}, "allowed_origins.1"),
         ({"retention_days": 3_651}, "retention_days"),
         ({"status": "paused"}, "status"),
         ({"id": "x"}, "id"),

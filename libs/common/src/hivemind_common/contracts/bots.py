@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from enum import StrEnum
+from ipaddress import IPv6Address
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
@@ -43,9 +44,18 @@ _ORIGIN = r"^https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?$"
 
 
 def _is_origin(text: str) -> str:
-    if not re.fullmatch(_ORIGIN, text):
+    found = re.fullmatch(_ORIGIN, text)
+    if found is None or (found[1].startswith("[") and not _is_ipv6(found[1][1:-1])):
         raise PydanticCustomError("malformed", "must be an origin such as https://www.example.org, without a path")
     return text
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        IPv6Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _no_twins(values: tuple[str, ...]) -> tuple[str, ...]:
