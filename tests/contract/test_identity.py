@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from hivemind_gateway.credentials import checksum
 from tests.conftest import PASSWORD, Instance, Start
 
 ADMIN_KEY = "break-glass-0123456789abcdef"
@@ -192,6 +193,62 @@ async def test_break_glass_works_when_nobody_has_an_account(fresh: Instance) -> 
     )
 
 
+async def test_a_cookie_that_another_host_has_set_signs_nobody_in_as_somebody_else(
+    instance: Instance, owner: Any
+) -> None:
+    await owner.execute(
+        "INSERT INTO auth.account (id, username, email, role, password_hash, created_at)"
+        " SELECT gen_random_uuid(), 'eve', 'eve@example.org', 'user', password_hash, now() FROM auth.account"
+    )
+    hers, evil = [await session_of(instance, f"{name}@example.org") for name in ("ada", "eve")]
+    for both in (f"{hers}; {evil}", f"{evil};{hers}"):
+        _, body, _ = await instance.call("GET", ME, key="", headers={"Cookie": both}, expect=400)
+        assert body["code"] == "ambiguous_credentials"
+    # What is dead or nonsense beside her own counts for nothing, and her own cookie is left to her.
+    for both in (f"hm_session=dead; {hers}", f'{hers}; hm_session="dead"', f"a=b; hm_session=; {hers}; {hers}"):
+        _, me, response = await instance.call("GET", ME, key="", headers={"Cookie": both}, expect=200)
+        assert me["username"] == "ada"
+        assert "Set-Cookie" not in response.headers
+
+    await instance.call("POST", "/auth/logout", key="", headers={"Cookie": f"hm_session=dead; {hers}"}, expect=204)
+    await instance.call("GET", ME, key="", headers={"Cookie": hers}, expect=401)
+
+
+async def session_of(instance: Instance, email: str) -> str:
+    form = {"email": email, "password": PASSWORD}
+    _, _, response = await instance.call("POST", "/auth/login", json=form, key="", expect=200)
+    return response.headers["Set-Cookie"].split(";")[0]
+
+
+async def test_each_sign_in_has_a_token_of_its_own_whatever_cookie_is_sent(instance: Instance) -> None:
+    first = await session_of(instance, "ada@example.org")
+    form = {"email": "ada@example.org", "password": PASSWORD}
+    tokens = {first, "hm_session=chosen-by-somebody-else"}
+    for sent in (first, "hm_session=chosen-by-somebody-else"):
+        _, _, response = await instance.call(
+            "POST", "/auth/login", json=form, key="", headers={"Cookie": sent}, expect=200
+        )
+        token = response.headers["Set-Cookie"].split(";")[0]
+        assert token not in tokens
+        assert len(token) == len("hm_session=") + 43, "256 bits"
+        tokens.add(token)
+    await instance.call("GET", ME, key="", headers={"Cookie": "hm_session=chosen-by-somebody-else"}, expect=401)
+
+
+async def test_a_key_set_by_sql_works_though_its_check_characters_are_wrong(instance: Instance, owner: Any) -> None:
+    # It has the form of ours by accident; what is looked up is the whole of it.
+    key = f"hm_{'a' * 12}_{'b' * 32}000000"
+    assert checksum(key[:-6]) != key[-6:]
+
+    await owner.execute("UPDATE users SET api_key = $1 WHERE username = 'ada'", key)
+
+    _, me, _ = await instance.call("GET", ME, key=key, expect=200)
+    assert me["auth"] == "api_key"
+    for wrong in (key[:-1], key[:-6] + checksum(key[:-6]), key + "0"):
+        _, body, _ = await instance.call("GET", ME, key=wrong, expect=401)
+        assert body["code"] == "invalid_api_key"
+
+
 async def test_a_key_works_as_a_bearer_token_too(instance: Instance) -> None:
     await instance.call("GET", ME, key="", headers={"Authorization": f"Bearer {instance.key}"}, expect=200)
 
@@ -200,6 +257,9 @@ async def test_credentials_side_by_side(start: Start, owner: Any) -> None:
     await owner.execute("TRUNCATE auth.account CASCADE")
     async with start(ADMIN_API_KEY=ADMIN_KEY) as instance:
         await instance.register()
+        for wrong in ({"X-API-Key": "hm_wrong"}, {"Authorization": "Bearer hm_wrong"}):
+            _, body, _ = await instance.call("GET", ME, key="", headers={"Cookie": "hm_session=x"} | wrong, expect=401)
+            assert body["code"] == "invalid_api_key"
         # A dead session beside a key is passed over and cleared; a wrong key never is.
         _, me, response = await instance.call("GET", ME, headers={"Cookie": "hm_session=dead"}, expect=200)
         assert me["auth"] == "api_key"
@@ -209,7 +269,16 @@ async def test_credentials_side_by_side(start: Start, owner: Any) -> None:
         )
         cookie = response.headers["Set-Cookie"].split(";")[0]
         await instance.call("GET", ME, key="hm_wrong", headers={"Cookie": cookie}, expect=401)
-        await instance.call("GET", ME, headers={"Cookie": cookie}, expect=200)  # the same person twice
+        _, me, response = await instance.call("GET", ME, headers={"Cookie": cookie}, expect=200)
+        assert me["auth"] == "session", "the same person twice: the session counts"
+        assert "Set-Cookie" not in response.headers
+        foreign = {"Cookie": cookie, "Sec-Fetch-Site": "cross-site"}
+        _, body, _ = await instance.call("POST", "/api/v1/bots", json={}, headers=foreign, expect=403)
+        assert body["code"] == "csrf"
+        for header in (f"Bearer {ADMIN_KEY}", f"Bearer {instance.key}x"):
+            await instance.call(
+                "GET", ME, key="", headers={"X-API-Key": ADMIN_KEY, "Authorization": header}, expect=401
+            )
         both = {"Authorization": f"Bearer {ADMIN_KEY}"}
         _, body, _ = await instance.call("GET", ME, headers=both, expect=400)
         assert body["code"] == "ambiguous_credentials"

@@ -35,6 +35,9 @@ KEPT_SECONDS: Final = 1.0
 """So a revoked key dies everywhere within a second, with no message having to arrive."""
 
 MOST_KEPT: Final = 10_000
+MOST_SESSIONS: Final = 4
+"""So many cookies of the one name are looked at: a browser sends a second one where a neighbouring host has set it."""
+
 LONGEST_CREDENTIAL: Final = 1_024
 
 
@@ -56,7 +59,7 @@ class Identities:
         key = environment.admin_api_key
         self._break_glass = key.get_secret_value().encode() if key is not None else None
         self._kept: dict[str, tuple[float, Identity]] = {}
-        self._asking: dict[str, asyncio.Task[Identity]] = {}
+        self._asking: dict[str, tuple[float, asyncio.Task[Identity]]] = {}
 
     def forget(self, token: str) -> None:
         """Ask anew about a session from now on: it was ended here."""
@@ -68,15 +71,11 @@ class Identities:
 
     async def identify(self, request: web.Request, call: Call) -> Caller:
         """Return who asks; raises one of the 401s, or `AmbiguousCredentialsError`."""
-        callers = [await self._by_token(token, call, bearer=bearer) for token, bearer in _tokens_of(request)]
-        session = request.cookies.get(COOKIE)
-        is_dead = False
-        if session:
-            try:
-                identity = await self._ask(CredentialKind.SESSION, session, call)
-                callers.append(Caller(identity, "session"))
-            except CredentialRefusedError:
-                is_dead = True
+        by_token = [await self._by_token(token, call, bearer=bearer) for token, bearer in _tokens_of(request)]
+        sessions = sessions_of(request)
+        by_session = [caller for session in sessions if (caller := await self._by_session(session, call)) is not None]
+        callers = by_session + by_token
+        is_dead = bool(sessions) and not by_session
         if not callers:
             raise InvalidSessionError if is_dead else MissingApiKeyError
         if len({(caller.identity.principal.id, caller.by == "break_glass") for caller in callers}) > 1:
@@ -87,6 +86,12 @@ class Identities:
             target = f"{request.method} {request.rel_url.raw_path}"[:300]
             await call.under(BREAK_GLASS).ask(USE_BREAK_GLASS, UseBreakGlass(target=target))
         return Caller(callers[0].identity, callers[0].by, drops_cookie=is_dead)
+
+    async def _by_session(self, session: str, call: Call) -> Caller | None:
+        try:
+            return Caller(await self._ask(CredentialKind.SESSION, session, call), "session")
+        except CredentialRefusedError:
+            return None
 
     async def _by_token(self, token: str, call: Call, *, bearer: bool) -> Caller:
         if (
@@ -109,17 +114,19 @@ class Identities:
         kept = self._kept.get(name)
         if kept is not None and kept[0] > loop.time():
             return kept[1]
-        task = self._asking.get(name)
-        if task is None:
-            # The second counts from before the question: what was true then may have ended since.
+        until, task = self._asking.get(name, (0.0, None))
+        if task is None or until <= loop.time():
+            # The second counts from before the question: what was true then may have ended since, and who comes after
+            # it does not wait for that answer.
             until = loop.time() + KEPT_SECONDS
             task = asyncio.create_task(self._verify(name, Identify(kind=kind, digest=hashed), call, until))
-            self._asking[name] = task
-            task.add_done_callback(partial(self._asked, name))
+            self._asking[name] = until, task
+            task.add_done_callback(partial(self._asked, name, until))
         return await asyncio.shield(task)
 
-    def _asked(self, name: str, task: asyncio.Task[Identity]) -> None:
-        self._asking.pop(name, None)
+    def _asked(self, name: str, until: float, task: asyncio.Task[Identity]) -> None:
+        if self._asking.get(name) == (until, task):
+            del self._asking[name]
         if not task.cancelled():
             task.exception()  # seen: whoever waited for it may have hung up
 
@@ -131,6 +138,13 @@ class Identities:
         if len(self._kept) < MOST_KEPT:
             self._kept[name] = (until, identity)
         return identity
+
+
+def sessions_of(request: web.Request) -> list[str]:
+    """Return the sessions that the cookies of a request name."""
+    pairs = (part.partition("=") for value in request.headers.getall("Cookie", []) for part in value.split(";"))
+    named = (value.strip() for name, _, value in pairs if name.strip() == COOKIE)
+    return list(dict.fromkeys(session for session in named if session))[:MOST_SESSIONS]
 
 
 def _tokens_of(request: web.Request) -> list[tuple[str, bool]]:

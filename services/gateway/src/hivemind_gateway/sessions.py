@@ -32,7 +32,7 @@ from hivemind_common.principal import PrincipalKind, Role
 from hivemind_common.secrets import digest, new_token
 from hivemind_gateway import cursors
 from hivemind_gateway.credentials import password_digest
-from hivemind_gateway.identity import COOKIE
+from hivemind_gateway.identity import COOKIE, sessions_of
 from hivemind_gateway.peers import client_of, is_outer_https
 from hivemind_gateway.problems import InvalidCursorError, limit_headers
 from hivemind_gateway.queries import PageQuery
@@ -141,8 +141,7 @@ async def me(request: Request) -> Reply[Me]:
 @routes.post("/auth/logout", access=Access.OPEN, checks_origin=True)
 async def logout(request: Request) -> Reply[None]:
     """End the session of the cookie, if it has one; the cookie is cleared in any case."""
-    token = request.http.cookies.get(COOKIE)
-    if token:
+    for token in sessions_of(request.http):
         await request.call.ask(SIGN_OUT, CloseSession(token_digest=digest(token).hex()))
         request.door.identities.forget(token)
     cleared = f"{COOKIE}=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0"
