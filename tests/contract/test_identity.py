@@ -142,10 +142,27 @@ async def test_over_https_the_cookie_is_secure(instance: Instance, start: Start)
     proxied = {"X-Forwarded-Proto": "https"}
     _, _, response = await instance.call("POST", "/auth/login", json=credentials, headers=proxied, key="", expect=200)
     assert response.headers["Set-Cookie"].endswith("; Secure")
+    for proto, is_secure in (("HTTPS", True), ("https, http", True), ("http, https", False), ("", False), ("x", False)):
+        headers = {"X-Forwarded-Proto": proto, "Cookie": "hm_session=dead"}
+        for method, path, options in (
+            ("POST", "/auth/login", {"json": credentials, "key": ""}),
+            ("POST", "/auth/logout", {}),
+            ("GET", ME, {}),
+        ):
+            _, _, response = await instance.call(method, path, headers=headers, **options)
+            assert response.headers["Set-Cookie"].endswith("; Secure") is is_secure, (proto, path)
 
-    async with start(HIVEMIND_PUBLIC_URL="https://bots.example.org") as public:
-        _, _, response = await public.call("POST", "/auth/login", json=credentials, key="", expect=200)
-        assert response.headers["Set-Cookie"].endswith("; Secure")
+    for url in ("https://bots.example.org", "https://Bots.example.org:443/"):
+        async with start(HIVEMIND_PUBLIC_URL=url, HIVEMIND_TRUSTED_PROXIES="192.0.2.7/32") as public:
+            page = {"Origin": "https://bots.example.org"}
+            _, _, response = await public.call(
+                "POST", "/auth/login", json=credentials, headers=page, key="", expect=200
+            )
+            assert response.headers["Set-Cookie"].endswith("; Secure")
+
+    async with start(HIVEMIND_TRUSTED_PROXIES="192.0.2.7/32") as direct:
+        _, _, response = await direct.call("POST", "/auth/login", json=credentials, headers=proxied, key="", expect=200)
+        assert response.headers["Set-Cookie"].endswith("Max-Age=604800"), "said by nobody that is trusted"
 
 
 async def test_a_wrong_password_and_an_unknown_address_are_told_the_same(instance: Instance) -> None:

@@ -459,6 +459,14 @@ async def test_a_page_elsewhere_may_call_where_it_is_listed_with_a_key_and_witho
         for path, origin in (("/auth/me", page), (BOTS, f"{page}.evil.example"), (BOTS, f"{page}:444"), (BOTS, "null")):
             _, _, response = await instance.call("GET", path, key="", headers={"Origin": origin}, expect=401)
             assert "Access-Control-Allow-Origin" not in response.headers
+            # What is answered to one page is kept for no other.
+            assert response.headers.get("Vary") == (None if path == "/auth/me" else "Origin")
+        _, _, response = await instance.call("OPTIONS", BOTS, headers=asked | {"Origin": "https://evil.example"})
+        assert not [name for name in response.headers if name.lower().startswith("access-control-")]
+        # A page of the list signs nobody in or out, whatever it sends.
+        for path in ("/auth/login", "/auth/logout", "/auth/register"):
+            _, body, _ = await instance.call("POST", path, json={}, headers={"Origin": page}, expect=403)
+            problem(body, "csrf")
 
 
 async def test_a_cursor_belongs_to_its_list(instance: Instance) -> None:

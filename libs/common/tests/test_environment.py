@@ -26,6 +26,7 @@ KEY = "k3y-0123456789-abcdefghij"
         ("HIVEMIND_TRUSTED_PROXIES", "10.0.0.1/8"),
         ("HIVEMIND_TRUSTED_PROXIES", ","),
         ("ADMIN_API_KEY", "short"),
+        ("ADMIN_API_KEY", "abcdefghijklmnopqrstuvw"),
         ("ADMIN_API_KEY", "change-me-change-me-change-me"),
         ("ADMIN_API_KEY", "a" * 40),
         ("DB_PASSWORD", "two\nlines"),

@@ -62,8 +62,9 @@ def _origin(value: object) -> str:
         or "@" in text
     ):
         raise ValueError("must be http(s)://HOST[:PORT] without a path")
-    _ = parts.port
-    return text.lower()
+    text = text.lower()
+    # As browsers write it: without the port that goes without saying.
+    return text.removesuffix(":443" if parts.scheme == "https" else ":80") if parts.port in {80, 443} else text
 
 
 def _url(value: object) -> str:

@@ -7,18 +7,20 @@ from typing import Final
 from aiohttp import web
 
 from hivemind_common.ops import SERVER
-from hivemind_gateway.identity import COOKIE
 
 REQUEST: Final = web.RequestKey("request_id", str)
 
 PATTERN: Final = web.RequestKey("pattern", str)
 """The path of the table that was matched, for whoever counts."""
 
-DROPS_COOKIE: Final = web.RequestKey("drops_cookie", bool)
-"""A dead session stood beside the credential; whatever is answered clears its cookie."""
+DROPS_COOKIE: Final = web.RequestKey("drops_cookie", str)
+"""What clears the cookie of a dead session that stood beside the credential, whatever is answered."""
 
 CROSS_ORIGIN: Final = web.RequestKey("cross_origin", str)
-"""The page elsewhere that made the request, where such pages may call the API: with a key, and never with a cookie."""
+"""The page elsewhere that made the request, where such pages may call the API: with a key, and never with a cookie.
+
+Empty where it is none of them.
+"""
 
 PREFLIGHT: Final = {
     "Access-Control-Allow-Headers": (
@@ -29,8 +31,6 @@ PREFLIGHT: Final = {
 
 EXPOSED: Final = "etag, location, ratelimit-limit, ratelimit-remaining, ratelimit-reset, retry-after, x-request-id"
 
-CLEARED: Final = f"{COOKIE}=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0"
-
 
 def add_headers(request: web.BaseRequest, response: web.StreamResponse) -> None:
     """Put on an answer what each must have."""
@@ -40,8 +40,10 @@ def add_headers(request: web.BaseRequest, response: web.StreamResponse) -> None:
     response.headers["Server"] = SERVER
     origin = request.get(CROSS_ORIGIN)
     if origin is not None:
+        response.headers.add("Vary", "Origin")
+    if origin:
         response.headers["Access-Control-Allow-Origin"] = origin
         response.headers["Access-Control-Expose-Headers"] = EXPOSED
-        response.headers["Vary"] = "Origin"
-    if request.get(DROPS_COOKIE, False):
-        response.headers.add("Set-Cookie", CLEARED)
+    cleared = request.get(DROPS_COOKIE)
+    if cleared is not None:
+        response.headers.add("Set-Cookie", cleared)

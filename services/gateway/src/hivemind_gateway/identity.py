@@ -140,6 +140,12 @@ class Identities:
         return identity
 
 
+def session_cookie(token: str, seconds: int, *, secure: bool) -> str:
+    """Write the cookie of a session; an empty token that is kept for no second clears it."""
+    cookie = f"{COOKIE}={token}; Path=/; HttpOnly; SameSite=Lax; Max-Age={seconds}"
+    return f"{cookie}; Secure" if secure else cookie
+
+
 def sessions_of(request: web.Request) -> list[str]:
     """Return the sessions that the cookies of a request name."""
     pairs = (part.partition("=") for value in request.headers.getall("Cookie", []) for part in value.split(";"))

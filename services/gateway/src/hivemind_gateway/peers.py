@@ -75,7 +75,8 @@ def is_outer_https(request: web.Request, environment: Environment) -> bool:
     if (environment.public_url or "").startswith("https://"):
         return True
     if is_in(peer_of(request), environment.trusted_proxies):
-        return request.headers.get("X-Forwarded-Proto", "").strip().lower() == "https"
+        # Proxies in a row each add theirs; the first is what the browser speaks.
+        return request.headers.get("X-Forwarded-Proto", "").partition(",")[0].strip().lower() == "https"
     return False
 
 
@@ -152,11 +153,14 @@ def is_same_origin(request: web.Request, environment: Environment) -> bool:
 
 
 def cross_origin_of(request: web.BaseRequest, environment: Environment) -> str | None:
-    """Return the page elsewhere that makes a request of the API, where it is one that may."""
+    """Return the page elsewhere that makes a request of the API, where it is one that may; empty where it may not.
+
+    None: where no page may, or of what pages never ask, the answer is the same for all.
+    """
     if not environment.cors_origins or not request.path.startswith(("/api/v1/", "/v1/")):
         return None
     origins = request.headers.getall("Origin", [])
-    return origins[0] if len(origins) == 1 and origins[0] in environment.cors_origins else None
+    return origins[0] if len(origins) == 1 and origins[0] in environment.cors_origins else ""
 
 
 def _port(given: str | int | None) -> int:

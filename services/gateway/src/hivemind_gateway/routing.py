@@ -36,9 +36,9 @@ from hivemind_common.principal import ANONYMOUS, Principal
 from hivemind_common.telemetry import REQUEST_ID
 from hivemind_gateway import bodies, queries
 from hivemind_gateway.headers import CROSS_ORIGIN, DROPS_COOKIE, PATTERN, PREFLIGHT
-from hivemind_gateway.identity import Caller, Identities
+from hivemind_gateway.identity import Caller, Identities, session_cookie
 from hivemind_gateway.pages.rendering import Pages
-from hivemind_gateway.peers import client_of, is_same_origin
+from hivemind_gateway.peers import client_of, is_outer_https, is_same_origin
 from hivemind_gateway.problems import CsrfError, InsufficientScopeError, MethodNotAllowedError, joined
 from hivemind_gateway.tags import tagged
 
@@ -301,7 +301,7 @@ def _options(path: str, allow: str) -> Callable[[web.Request], Awaitable[web.Str
     async def tell(request: web.Request) -> web.StreamResponse:
         request[PATTERN] = path
         headers = {"Allow": allow}
-        if request.get(CROSS_ORIGIN) is not None and "Access-Control-Request-Method" in request.headers:
+        if request.get(CROSS_ORIGIN) and "Access-Control-Request-Method" in request.headers:
             headers |= PREFLIGHT | {"Access-Control-Allow-Methods": allow}
         return web.Response(status=204, headers=headers)
 
@@ -321,7 +321,8 @@ def _handler(door: Door, route: Route) -> Callable[[web.Request], Awaitable[web.
         # The order of refusals: 401, 413 and 415, 403, 404, 400 and 422; what comes after is the handler's.
         if route.access is not Access.OPEN:
             caller = await door.identities.identify(http, call)
-            http[DROPS_COOKIE] = caller.drops_cookie
+            if caller.drops_cookie:
+                http[DROPS_COOKIE] = session_cookie("", 0, secure=is_outer_https(http, door.environment))
             call = call.under(caller.identity.principal)
         bodies.check_head(http)
         _check_rights(door, route, http, caller)

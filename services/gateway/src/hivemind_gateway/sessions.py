@@ -32,7 +32,7 @@ from hivemind_common.principal import PrincipalKind, Role
 from hivemind_common.secrets import digest, new_token
 from hivemind_gateway import cursors
 from hivemind_gateway.credentials import password_digest
-from hivemind_gateway.identity import COOKIE, sessions_of
+from hivemind_gateway.identity import session_cookie, sessions_of
 from hivemind_gateway.peers import client_of, is_outer_https
 from hivemind_gateway.problems import InvalidCursorError, limit_headers
 from hivemind_gateway.queries import PageQuery
@@ -118,9 +118,7 @@ async def login(request: Request, body: LoginForm) -> Reply[SignedInAs]:
             user_agent=request.http.headers.get("User-Agent", "").encode(errors="replace").decode()[:400],
         ),
     )
-    cookie = f"{COOKIE}={token}; Path=/; HttpOnly; SameSite=Lax; Max-Age={SESSION_SECONDS}"
-    if is_outer_https(request.http, request.door.environment):
-        cookie += "; Secure"
+    cookie = session_cookie(token, SESSION_SECONDS, secure=is_outer_https(request.http, request.door.environment))
     account = signed_in.account
     told = SignedInAs(
         id=account.id,
@@ -144,9 +142,7 @@ async def logout(request: Request) -> Reply[None]:
     for token in sessions_of(request.http):
         await request.call.ask(SIGN_OUT, CloseSession(token_digest=digest(token).hex()))
         request.door.identities.forget(token)
-    cleared = f"{COOKIE}=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0"
-    if is_outer_https(request.http, request.door.environment):
-        cleared += "; Secure"
+    cleared = session_cookie("", 0, secure=is_outer_https(request.http, request.door.environment))
     return Reply(None, 204, {"Set-Cookie": cleared})
 
 
