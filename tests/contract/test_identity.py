@@ -144,11 +144,12 @@ async def test_over_https_the_cookie_is_secure(instance: Instance, start: Start)
     assert response.headers["Set-Cookie"].endswith("; Secure")
     for proto, is_secure in (("HTTPS", True), ("https, http", True), ("http, https", False), ("", False), ("x", False)):
         headers = {"X-Forwarded-Proto": proto, "Cookie": "hm_session=dead"}
-        for method, path, options in (
+        ways: tuple[tuple[str, str, dict[str, Any]], ...] = (
             ("POST", "/auth/login", {"json": credentials, "key": ""}),
             ("POST", "/auth/logout", {}),
             ("GET", ME, {}),
-        ):
+        )
+        for method, path, options in ways:
             _, _, response = await instance.call(method, path, headers=headers, **options)
             assert response.headers["Set-Cookie"].endswith("; Secure") is is_secure, (proto, path)
 

@@ -50,6 +50,8 @@ class Asked:
         if self.method != "GET":
             found |= {"site"}
         found |= {name for name in ("bot", "snippet", "session") if f"{{{name}}}" in self.path}
+        if self.method == "DELETE" and "{snippet}" in self.path:
+            found |= {"match"}
         if self.path.endswith("/chat"):
             found |= {"accept"}
         if self.path == "/auth/register":
@@ -117,6 +119,7 @@ def written(asked: Asked, faults: tuple[Fault, ...], sound: Parts, credentials: 
         f"Content-Length: {length}" if body or "length" in wrong else "",
         kind,
         "" if kind.startswith("Content-Type") else "Content-Type: application/json",
+        f"If-Match: {wrong['match']}" if "match" in wrong else "",
         f"Sec-Fetch-Site: {wrong['site']}" if "site" in wrong else "",
     ]
     return "\r\n".join(line for line in head if line).encode() + b"\r\n\r\n" + body

@@ -433,6 +433,28 @@ async def test_a_thing_comes_with_a_tag_that_changes_with_it(instance: Instance)
     )
 
 
+async def test_what_has_another_tag_is_not_deleted(instance: Instance) -> None:
+    await instance.mint("desk")
+    path = f"{BOTS}/desk/knowledge/{(await instance.teach('desk', 'Refunds', 'Ten days.'))['id']}"
+    _, _, shown = await instance.call("GET", path, expect=200)
+    tag = shown.headers["ETag"]
+
+    for stale in ('"other"', f"W/{tag}", '"other", "another"'):
+        _, body, _ = await instance.call("DELETE", path, headers={"If-Match": stale}, expect=412)
+        assert problem(body, "precondition_failed")["current_etag"] == tag
+    for wrong in ("other", "", '"'):
+        _, body, _ = await instance.call("DELETE", path, headers={"If-Match": wrong}, expect=422)
+        assert problem(body, "validation_failed")["errors"][0]["path"] == "header.If-Match"
+    _, body, _ = await instance.call("DELETE", f"{path}?x=1", headers={"If-Match": '"other"'}, expect=422)
+    problem(body, "validation_failed")
+    await instance.call("GET", path, expect=200)
+
+    await instance.call("DELETE", path, headers={"If-Match": f'"other", {tag}'}, expect=204)
+    for known in (tag, "*", '"other"'):
+        _, body, _ = await instance.call("DELETE", path, headers={"If-Match": known}, expect=404)
+        problem(body, "snippet_not_found")
+
+
 async def test_a_browser_elsewhere_gets_no_leave_to_read(instance: Instance) -> None:
     for method, path in (("GET", BOTS), ("OPTIONS", BOTS), ("GET", "/livez"), ("POST", "/auth/login")):
         headers = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}

@@ -25,9 +25,10 @@ from hivemind_common.contracts.knowledge import (
 )
 from hivemind_common.ids import SnippetId
 from hivemind_gateway import cursors
-from hivemind_gateway.problems import InvalidCursorError
+from hivemind_gateway.problems import InvalidCursorError, PreconditionFailedError
 from hivemind_gateway.queries import PageQuery, Whole
 from hivemind_gateway.routing import Access, Reply, Request, Routes, created
+from hivemind_gateway.tags import check_match
 
 routes = Routes()
 
@@ -114,10 +115,13 @@ async def show_snippet(request: Request, bot: BotRef) -> Reply[Snippet]:
     "/api/v1/bots/{slug}/knowledge/{id}",
     access=Access.KNOWLEDGE_WRITE,
     finds=find_snippet,
-    refuses=(BotNotFoundError, SnippetNotFoundError),
+    refuses=(BotNotFoundError, SnippetNotFoundError, PreconditionFailedError),
 )
 async def remove_snippet(request: Request, bot: BotRef) -> Reply[None]:
     """Forget one snippet."""
     snippet_id = SnippetId(request.path_id("id", SnippetNotFoundError))
+    if "If-Match" in request.http.headers:
+        # A snippet never changes, so what is looked at here is what is deleted.
+        check_match(request.http, await find_snippet(request, bot))
     await request.call.ask(REMOVE_SNIPPET, SnippetOf(bot_id=bot.id, snippet_id=snippet_id))
     return Reply(None, 204)

@@ -16,7 +16,10 @@ class Paths:
         for method, path in rows:
             methods.setdefault(path, {"OPTIONS"}).update({"GET", "HEAD"} if method == "GET" else {method})
         self._allowed = {path: joined(names) for path, names in methods.items()}
-        self._forms = {path: re.compile(re.sub(r"{\w+}", "[^/]+", path)) for path in self._allowed}
+        self._forms = {
+            path: re.compile("[^/]+".join(re.escape(piece) for piece in re.split(r"{\w+}", path)))
+            for path in self._allowed
+        }
 
     def allow(self, path: str) -> str | None:
         """Return the methods of a path for the header `Allow`; None where there is no such path."""

@@ -114,6 +114,15 @@ class InvalidCursorError(HivemindError):
     words = "cursor: use the `next` of the page before, unchanged, with the same filters"
 
 
+class PreconditionFailedError(HivemindError):
+    """The thing is not as the caller knows it; `facts["current_etag"]` is its tag now."""
+
+    code = "precondition_failed"
+    kind = Kind.CONFLICT
+    status = 412
+    words = "it has changed since: look at it again"
+
+
 class EdgeError(HivemindError):
     """A refusal that only the door makes and that never crosses the bus; it has a status instead of a kind's."""
 
