@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from typing import Any
 
+import aiohttp
 import pytest
 
+from hivemind_common.testing.servers import Servers
 from hivemind_gateway.credentials import checksum
+from hivemind_server.services import SERVICES
 from tests.conftest import PASSWORD, Instance, Start
 
 ADMIN_KEY = "break-glass-0123456789abcdef"
@@ -362,6 +366,36 @@ async def test_a_session_ends_when_it_is_idle_or_old(instance: Instance, owner: 
         cookie = {"Cookie": response.headers["Set-Cookie"].split(";")[0]}
         _, body, _ = await instance.call("GET", ME, key="", headers=cookie, expect=401)
         assert body["code"] == "invalid_session"
+
+
+async def test_without_auth_each_answer_names_it_and_says_when_to_ask_again(
+    servers: Servers, database: str, owner: Any
+) -> None:
+    await owner.execute("TRUNCATE auth.account CASCADE")
+    async with AsyncExitStack() as stack:
+        running = {}
+        for service in SERVICES:
+            if service.name != "auth":
+                environment = servers.environment(service, database, ADMIN_API_KEY=ADMIN_KEY)
+                running[service.name] = await stack.enter_async_context(service.open(environment))
+        http = await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()))
+        instance = Instance(f"http://127.0.0.1:{running['gateway'].http_port}", http, running)
+        login = {"email": "ada@example.org", "password": PASSWORD}
+        shown: tuple[dict[str, str], ...] = (
+            {"X-API-Key": "hm_whatever"},
+            {"Cookie": "hm_session=whatever"},
+            {"Authorization": f"Bearer {ADMIN_KEY}"},
+        )
+        answers = [await instance.call("GET", "/api/v1/bots", headers=headers, expect=503) for headers in shown]
+        answers.append(await instance.call("POST", "/auth/login", json=login, expect=503))
+        answers.append(await instance.call("POST", "/auth/register", json=FORM, expect=503))
+        # Who shows nothing is told so all the same, and nobody is signed out because auth is away.
+        await instance.call("GET", "/api/v1/bots", expect=401)
+        health = await instance.call("GET", "/api/v1/health", expect=503)
+
+    assert [(body["code"], body["service"]) for _, body, _ in answers] == [("unavailable", "auth")] * 5
+    assert all("Set-Cookie" not in response.headers for _, _, response in answers)
+    assert [response.headers["Retry-After"] for _, _, response in (*answers, health)] == ["1"] * 6
 
 
 async def test_secrets_are_kept_as_digests_alone(instance: Instance, owner: Any) -> None:

@@ -83,8 +83,9 @@ async def test_services_wait_refuse_by_name_and_come_back(
         status, answer = await chat(taught)
         assert (status, answer["code"], answer["service"]) == (503, "unavailable", "nats"), answer
         assert "Retry-After" in (await taught.call("GET", "/api/v1/bots/support"))[2].headers
-        status, report, _ = await taught.call("GET", "/api/v1/health", key="")
+        status, report, response = await taught.call("GET", "/api/v1/health", key="")
         assert (status, report["components"]["nats"]["status"]) == (503, "down")
+        assert response.headers["Retry-After"] == "1"
         return loop.time() > end
 
     await until(is_over, limit=2 * AWAY_SECONDS, what="the time that NATS is away")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Final
 
 from aiohttp import web
@@ -36,6 +37,8 @@ def add_headers(request: web.BaseRequest, response: web.StreamResponse) -> None:
     """Put on an answer what each must have."""
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
     response.headers.setdefault("Cache-Control", "no-store")
+    if response.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        response.headers.setdefault("Retry-After", "1")
     response.headers["X-Request-Id"] = request.get(REQUEST, "")
     response.headers["Server"] = SERVER
     origin = request.get(CROSS_ORIGIN)
