@@ -111,6 +111,53 @@ async def test_a_session_that_was_left_is_refused_at_each_door(doors: tuple[Inst
     await keep_asking(doors, by_cookie, cookie, act)
 
 
+async def test_a_session_that_was_ended_from_another_is_refused_at_each_door(doors: tuple[Instance, ...]) -> None:
+    await doors[0].register()
+    lost, mine = await sign_in(doors[1]), {"Cookie": await sign_in(doors[2])}
+    _, page, _ = await doors[0].call("GET", "/api/v1/sessions", key="", headers=mine, expect=200)
+    (other,) = [each["id"] for each in page["items"] if not each["current"]]
+
+    async def act() -> None:
+        await doors[2].call("DELETE", f"/api/v1/sessions/{other}", key="", headers=mine, expect=204)
+
+    await keep_asking(doors, by_cookie, lost, act)
+    assert [await by_cookie(door, mine["Cookie"]) for door in doors] == [200] * 3
+
+
+async def test_a_new_password_ends_the_other_sessions_at_each_door(doors: tuple[Instance, ...]) -> None:
+    await doors[0].register()
+    lost, mine = await sign_in(doors[1]), {"Cookie": await sign_in(doors[2])}
+    form = {"password": "another battery staple", "current_password": PASSWORD}
+
+    async def act() -> None:
+        await doors[0].call("PATCH", "/auth/me", json=form, key="", headers=mine, expect=200)
+
+    await keep_asking(doors, by_cookie, lost, act)
+    assert [await by_cookie(door, mine["Cookie"]) for door in doors] == [200] * 3
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE auth.account SET status = 'disabled'",
+        "UPDATE auth.session SET expires_at = now()",
+        "UPDATE auth.session SET last_seen_at = now() - interval '12 hours 1 second'",
+        "DELETE FROM auth.session",
+    ],
+    ids=["disabled", "old", "idle", "deleted"],
+)
+async def test_a_session_that_is_over_is_refused_at_each_door(
+    doors: tuple[Instance, ...], owner: Any, statement: str
+) -> None:
+    await doors[0].register()
+    cookie = await sign_in(doors[1])
+
+    async def act() -> None:
+        await owner.execute(statement)
+
+    await keep_asking(doors, by_cookie, cookie, act)
+
+
 @pytest.mark.parametrize(
     "statement",
     [
