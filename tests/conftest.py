@@ -17,7 +17,7 @@ from hivemind_common.environment import Environment
 from hivemind_common.runtime import Running
 from hivemind_common.testing.servers import Servers
 from hivemind_server.services import SERVICES
-from tests import described
+from tests import described, spelled
 
 PASSWORD = "correct horse battery"
 
@@ -44,6 +44,7 @@ class Instance:
         ) as response:
             body = await response.json(content_type=None) if "json" in response.content_type else await response.text()
             described.check(method, str(path), response.status, response.content_type, body)
+            spelled.check(body)
             if expect is not None:
                 assert response.status == expect, (response.status, body)
             return response.status, body, response

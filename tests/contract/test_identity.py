@@ -28,8 +28,9 @@ async def fresh(start: Start, owner: Any) -> Any:
 
 
 async def test_registering_answers_once_and_shows_the_key_once(fresh: Instance) -> None:
-    _, body, _ = await fresh.call("POST", "/auth/register", json=FORM, expect=201)
+    _, body, response = await fresh.call("POST", "/auth/register", json=FORM, expect=201)
 
+    assert "Set-Cookie" not in response.headers, "no session is opened"
     assert set(body) == {"id", "username", "email", "role", "api_key"}
     assert (body["role"], body["username"], body["email"]) == ("admin", "grace", "grace@example.org")
     _, me, _ = await fresh.call("GET", ME, key=body["api_key"], expect=200)
@@ -116,8 +117,25 @@ async def test_a_wrong_member_is_named_and_never_repeated(fresh: Instance, chang
     assert await fresh.call("POST", "/auth/register", json=FORM, expect=201)
 
 
-async def test_twelve_characters_are_enough(fresh: Instance) -> None:
-    await fresh.call("POST", "/auth/register", json=FORM | {"password": "twelvechars+"}, expect=201)
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"password": "twelvechars+"},
+        {"username": "a0", "email": "a@b", "password": "            "},
+        {"username": "0" + "._-A" * 15 + "z._", "email": "ä" * 250 + "@b.c", "password": "x" * 256},
+        {"password": "пароль-пароль", "setup_token": None},
+        {"password": "\U0001f511" * 12},
+    ],
+)
+async def test_what_is_just_within_the_limits_passes_and_signs_in(fresh: Instance, form: dict[str, Any]) -> None:
+    form = FORM | form
+
+    await fresh.call("POST", "/auth/register", json=form, expect=201)
+
+    login = {"email": form["email"].upper(), "password": form["password"]}
+    _, body, _ = await fresh.call("POST", "/auth/login", json=login, expect=200)
+    assert (body["username"], body["email"]) == (form["username"], form["email"])
+    await fresh.call("POST", "/auth/login", json=login | {"password": form["password"][:-1]}, expect=401)
 
 
 async def test_signing_in_sets_a_cookie_that_works(instance: Instance) -> None:

@@ -120,6 +120,26 @@ async def test_a_page_of_sessions_is_asked_for_in_the_one_way(instance: Instance
     assert (await ask(instance, "GET", "/api/v1/sessions?limit=200", cookie))[0] == 200
 
 
+async def test_a_page_has_fifty_sessions_where_nothing_is_said(
+    instance: Instance, owner: asyncpg.Connection[Any]
+) -> None:
+    await owner.execute(
+        "INSERT INTO auth.session (id, account_id, digest, created_at, last_seen_at, expires_at, address, user_agent)"
+        " SELECT gen_random_uuid(), account.id, sha256(number::text::bytea), now(), now(), now() + interval '1 day',"
+        " '192.0.2.7', '' FROM auth.account, generate_series(1, 120) AS number"
+    )
+    for query, sizes in (("", [50, 50, 20]), ("limit=120&", [120]), ("limit=119&", [119, 1])):
+        seen: set[str] = set()
+        counts: list[int] = []
+        cursor: str | None = ""
+        while cursor is not None:
+            _, page, _ = await instance.call("GET", f"/api/v1/sessions?{query}{cursor}", expect=200)
+            counts.append(len(page["items"]))
+            seen |= {each["id"] for each in page["items"]}
+            cursor = f"cursor={page['next']}" if page["next"] is not None else None
+        assert (counts, len(seen)) == (sizes, 120)
+
+
 async def test_a_page_is_nobody_elses(instance: Instance, owner: asyncpg.Connection[Any]) -> None:
     _, _, mine = await sign_in(instance)
     await sign_in(instance)
