@@ -58,6 +58,7 @@ def test_an_operation_that_takes_a_body_shows_one_that_it_would_take(row: Route)
         ("list_snippets", {"next", "show_snippet", "remove_snippet", "add_snippet", "search"}),
         ("show_snippet", {"remove_snippet"}),
         ("list_sessions", {"next", "revoke_session"}),
+        ("chat", {"go_on"}),
         ("login", {"me", "list_sessions"}),
         ("remove_snippet", set()),
         ("logout", set()),
@@ -75,7 +76,7 @@ def test_a_link_gives_its_target_what_that_takes_and_this_tells(name: str, link:
     given = what.get("parameters", {})
     taken = {each["name"]: each for each in target.get("parameters", ())}
 
-    assert link in {what["operationId"], "next"}
+    assert link in {what["operationId"], "next", "go_on"}
     assert set(given) <= set(taken)
     assert {each["name"] for each in taken.values() if each["in"] == "path"} <= set(given)
     here = OPERATIONS[name]
@@ -84,6 +85,17 @@ def test_a_link_gives_its_target_what_that_takes_and_this_tells(name: str, link:
         asked = re.fullmatch(r"\$request\.(path|query)\.([a-z_]+)", expression)
         assert asked is None or (asked[1], asked[2]) in own
         assert asked is not None or re.fullmatch(r"\$response\.body#(/items/0)?/(id|slug|next)", expression)
+
+
+def test_a_conversation_goes_on_under_the_id_that_its_beginning_told() -> None:
+    assert links_of("chat")["go_on"] == {
+        "operationId": "chat",
+        "parameters": {"slug": "$request.path.slug"},
+        "requestBody": {
+            "message": "$request.body#/message",
+            "conversation_id": "$response.body#/conversation_id",
+        },
+    }
 
 
 def test_a_bot_has_a_template_or_a_name_and_a_prompt() -> None:

@@ -18,7 +18,7 @@ Link = dict[str, Any]
 def links(row: Route, rows: Iterable[Route]) -> dict[str, Link]:
     """Return what can be asked next with what this answer tells, each under the name of its operation."""
     known = {place: f"$request.path.{place}" for place in PLACE.findall(row.path)}
-    found = dict(_further_pages(row, known))
+    found = {**dict(_further_pages(row, known)), **dict(_going_on(row, known))}
     for target in rows:
         parameters = _parameters(row, target, known)
         if parameters is not None and target.handler is not row.handler:
@@ -36,6 +36,15 @@ def _further_pages(row: Route, known: Mapping[str, str]) -> Iterator[tuple[str, 
     if row.query is not None and "cursor" in row.query.model_fields:
         filters = {name: f"$request.query.{name}" for name in row.query.model_fields}
         yield "next", _link(row, {**known, **filters, "cursor": "$response.body#/next"})
+
+
+def _going_on(row: Route, known: Mapping[str, str]) -> Iterator[tuple[str, Link]]:
+    """What begins something, and tells its id, goes on with it: the same question once more, with that id."""
+    fields = row.form.model_fields if row.form is not None else {}
+    told = {name: place for name, place in _told(row) if name in fields and name.endswith("_id")}
+    if told:
+        needed = {name: f"$request.body#/{name}" for name, member in fields.items() if member.is_required()}
+        yield "go_on", _link(row, known) | {"requestBody": needed | told}
 
 
 def _parameters(row: Route, target: Route, known: Mapping[str, str]) -> Mapping[str, str] | None:
