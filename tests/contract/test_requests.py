@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from yarl import URL
 
+from hivemind_gateway import cursors
 from tests.conftest import Instance, Start
 
 BOTS = "/api/v1/bots"
@@ -499,6 +500,24 @@ async def test_a_cursor_belongs_to_its_list(instance: Instance) -> None:
     for path in (f"{BOTS}?tier=public&cursor={page['next']}", f"{BOTS}/bot-0/knowledge?cursor={page['next']}"):
         _, body, _ = await instance.call("GET", path, expect=422)
         problem(body, "invalid_cursor")
+
+
+@pytest.mark.parametrize("place", ["\0", "desk\0", "\n", "\x7f", "", "zz", "x" * 280, "É'--"])
+async def test_a_cursor_that_somebody_made_leads_nowhere_else(instance: Instance, place: str) -> None:
+    await instance.mint("desk")
+    scope = "/api/v1/bots?status=None&tier=None&q=None"
+
+    status, body, _ = await instance.call("GET", f"{BOTS}?cursor={cursors.write(scope, place)}")
+
+    if place.isprintable():
+        assert status == 200
+        assert [bot["slug"] for bot in body["items"]] == (["desk"] if place < "desk" else [])
+    else:
+        assert (status, problem(body, "invalid_cursor")["status"]) == (422, 422)
+    own = "/api/v1/bots/{}/knowledge".format((await instance.call("GET", f"{BOTS}/desk"))[1]["id"])
+    for forged in (place, "not-an-id"):
+        path = f"{BOTS}/desk/knowledge?cursor={cursors.write(own, forged)}"
+        problem((await instance.call("GET", path, expect=422))[1], "invalid_cursor")
 
 
 async def test_bots_are_found_by_status_tier_and_text(instance: Instance) -> None:

@@ -20,7 +20,10 @@ def write(scope: str, place: str) -> str:
 
 
 def read(scope: str, cursor: str) -> str:
-    """Return the place; raises `InvalidCursorError` for one of another list, or of none."""
+    """Return the place; raises `InvalidCursorError` for one of another list, or of none.
+
+    The check is no secret: who makes a cursor by hand comes to a place of a list that they may read anyway.
+    """
     if len(cursor) > _MOST or not cursor.isascii():
         raise InvalidCursorError
     try:
@@ -29,7 +32,7 @@ def read(scope: str, cursor: str) -> str:
     except (binascii.Error, UnicodeDecodeError):
         raise InvalidCursorError from None
     # Compared as written, so that no second spelling of a cursor passes.
-    if write(scope, place) != cursor:
+    if write(scope, place) != cursor or not place.isprintable():
         raise InvalidCursorError
     return place
 

@@ -158,7 +158,7 @@ class SessionInfo(Message):
 class ListSessions(Message):
     """Ask for a page, newest first; `after` is the last session of the page before."""
 
-    limit: int | None = Field(None, ge=1, le=200)
+    limit: Annotated[int, Field(ge=1, le=200)] | None = None
     """None: all, as they were asked for before there were pages."""
     after: SessionId | None = None
 
