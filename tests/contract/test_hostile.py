@@ -387,6 +387,38 @@ async def test_when_there_are_too_many_connections_the_oldest_idle_ones_make_roo
             await line.close()
 
 
+async def test_when_all_connections_are_being_answered_a_further_one_is_closed_and_nobody_is_cut_off(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (100, 100))
+    head = b"POST /auth/login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 2\r\n"
+    async with start() as instance:
+        busy = [await Line.to(instance) for _ in range(50)]
+        answering = []
+        for line in busy:
+            # Each is asked for its body, so by then it is being answered.
+            await line.send(head + b"Expect: 100-continue\r\n\r\n")
+            answering.append(asyncio.create_task(line.answer()))
+        await until(lambda: is_true(all(line.continued for line in busy)), limit=10, what="all are being answered")
+
+        for _ in range(5):
+            further = await Line.to(instance)
+            assert await further.answer() is None
+            await further.close()
+        for line in busy:
+            await line.send(b"{}")
+        answers = [await each for each in answering]
+        assert [answer and answer.status for answer in answers] == [422] * 50
+        # Whoever has its answer makes room.
+        line = await Line.to(instance)
+        await line.send(LIVEZ)
+        answer = await line.answer()
+        assert answer is not None
+        assert answer.status == 200
+        for each in (*busy, line):
+            await each.close()
+
+
 @asynccontextmanager
 async def idle_connections(url: URL, count: int) -> AsyncIterator[list[socket.socket]]:
     """Open many connections, by sockets alone: streams would add what they keep themselves."""
