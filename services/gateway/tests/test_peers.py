@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
+from ipaddress import ip_network
 from typing import Final
 from unittest.mock import Mock
 
 import pytest
 from aiohttp.test_utils import make_mocked_request
+from multidict import CIMultiDict
 
-from hivemind_gateway.peers import default_gateways, peer_of
+from hivemind_common.environment import Environment
+from hivemind_gateway.peers import client_of, default_gateways, peer_of
 
 HEAD: Final = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n"
 
@@ -65,3 +68,38 @@ def test_the_gateway_is_the_one_of_the_default_route_and_no_other() -> None:
 @pytest.mark.parametrize("table", ["", HEAD, "eth0\n", HEAD + "eth0\t0\t0\n", HEAD + "\n\n"])
 def test_a_table_without_a_default_route_has_no_gateway(table: str) -> None:
     assert default_gateways(table) == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("peer", "headers", "client"),
+    [
+        ("192.0.2.7", [], "192.0.2.7"),
+        ("::ffff:192.0.2.7", [], "192.0.2.7"),
+        # Who is no proxy of ours names nobody.
+        ("192.0.2.7", [("X-Forwarded-For", "198.51.100.1"), ("X-Real-IP", "198.51.100.1")], "192.0.2.7"),
+        ("127.0.0.1", [("X-Forwarded-For", "198.51.100.1")], "198.51.100.1"),
+        ("127.0.0.1", [("X-Forwarded-For", "2001:db8::7")], "2001:db8::7"),
+        ("127.0.0.1", [("X-Forwarded-For", "::ffff:198.51.100.1")], "198.51.100.1"),
+        # What the client wrote itself stands before what our proxy added.
+        ("127.0.0.1", [("X-Forwarded-For", "203.0.113.9, 198.51.100.1")], "198.51.100.1"),
+        ("127.0.0.1", [("X-Forwarded-For", "203.0.113.9"), ("X-Forwarded-For", "198.51.100.1")], "198.51.100.1"),
+        # Two proxies of ours in a row.
+        ("127.0.0.1", [("X-Forwarded-For", "203.0.113.9, 198.51.100.1, 10.0.0.5")], "198.51.100.1"),
+        ("127.0.0.1", [("X-Forwarded-For", "10.0.0.5"), ("X-Real-IP", "198.51.100.1")], "198.51.100.1"),
+        ("127.0.0.1", [("X-Real-IP", "198.51.100.1")], "198.51.100.1"),
+        ("127.0.0.1", [("X-Forwarded-For", "198.51.100.1"), ("X-Real-IP", "203.0.113.9")], "198.51.100.1"),
+        # What is no address ends the chain: before it stands what nobody vouches for.
+        ("127.0.0.1", [("X-Forwarded-For", "203.0.113.9, unknown")], "127.0.0.1"),
+        ("127.0.0.1", [("X-Forwarded-For", "203.0.113.9, unknown, 10.0.0.5")], "127.0.0.1"),
+        ("127.0.0.1", [("X-Forwarded-For", "")], "127.0.0.1"),
+        ("127.0.0.1", [("X-Real-IP", "nonsense")], "127.0.0.1"),
+        ("127.0.0.1", [("Forwarded", "for=198.51.100.1")], "127.0.0.1"),
+    ],
+)
+def test_the_client_is_whom_our_own_proxies_name(peer: str, headers: list[tuple[str, str]], client: str) -> None:
+    transport = Mock()
+    transport.get_extra_info = lambda key: (peer, 4711) if key == "peername" else None
+    ours = (ip_network("127.0.0.1/32"), ip_network("10.0.0.5/32"))
+    request = make_mocked_request("GET", "/", headers=CIMultiDict(headers), transport=transport)
+
+    assert client_of(request, Environment(trusted_proxies=ours)) == client
