@@ -327,6 +327,29 @@ async def test_an_old_try_counts_no_more(instance: Instance, owner: Any) -> None
     assert (await sign_in(instance))[0] == 200
 
 
+async def test_old_tries_are_forgotten_though_nobody_signs_in(instance: Instance, owner: Any) -> None:
+    await owner.execute("TRUNCATE auth.sign_in_tries")
+    await owner.execute(
+        "INSERT INTO auth.sign_in_tries (pair, tries, last_try)"
+        " SELECT sha256(number::text::bytea), ARRAY[moment], moment"
+        " FROM generate_series(1, 50) AS number, (SELECT now() - interval '16 minutes' AS moment) AS old"
+    )
+    for number in range(3):
+        assert (await sign_in(instance, "wrong", f"nobody{number}@example.org"))[0] == 401
+
+    assert await owner.fetchval("SELECT count(*) FROM auth.sign_in_tries") == 3
+
+
+async def test_who_was_turned_away_for_the_crowd_has_lost_no_try(instance: Instance, owner: Any) -> None:
+    await owner.execute("TRUNCATE auth.sign_in_tries")
+
+    answers = await asyncio.gather(*(sign_in(instance, "wrong", f"{number}@example.org") for number in range(80)))
+
+    statuses = [status for status, _, _ in answers]
+    assert set(statuses) == {401, 503}
+    assert await owner.fetchval("SELECT count(*) FROM auth.sign_in_tries") == statuses.count(401)
+
+
 async def test_acts_on_sessions_and_passwords_are_in_the_audit_log(instance: Instance, owner: Any) -> None:
     _, _, first = await sign_in(instance)
     _, _, second = await sign_in(instance)

@@ -107,9 +107,18 @@ GIVE_TRY_BACK: Final = """
 UPDATE auth.sign_in_tries SET tries = trim_array(tries, 1) WHERE pair = $1 AND cardinality(tries) > 0
 """
 
-FORGET_TRIES: Final = (
-    "DELETE FROM auth.sign_in_tries WHERE pair = $1 OR last_try < statement_timestamp() - $2::interval"
-)
+FORGET_TRIES: Final = "DELETE FROM auth.sign_in_tries WHERE pair = $1"
+
+FORGET_NO_TRIES: Final = "DELETE FROM auth.sign_in_tries WHERE pair = $1 AND cardinality(tries) = 0"
+
+# A few with each try that is taken, so that addresses made up by the thousand fill no disk; what another one is at is
+# left to it.
+PURGE_TRIES: Final = """
+DELETE FROM auth.sign_in_tries
+ WHERE pair IN (SELECT pair FROM auth.sign_in_tries
+                 WHERE last_try < statement_timestamp() - $1::interval
+                 ORDER BY last_try LIMIT 20 FOR UPDATE SKIP LOCKED)
+"""
 
 
 @dataclass(frozen=True)
@@ -271,7 +280,8 @@ async def pair_of(conn: Conn, email: str, network: str) -> bytes:
 
 
 async def take_try(conn: Conn, pair: bytes, window: timedelta, most: int) -> TakenTry:
-    """Take one of a pair's tries, if there is one left."""
+    """Take one of a pair's tries, if there is one left; forget some that are old."""
+    await conn.execute(PURGE_TRIES, window)
     row = await conn.fetchrow(TAKE_TRY, pair, window, most)
     if row is not None:
         return TakenTry(True, most - row["taken"], row["reset_secs"])
@@ -281,8 +291,9 @@ async def take_try(conn: Conn, pair: bytes, window: timedelta, most: int) -> Tak
 async def give_try_back(conn: Conn, pair: bytes) -> None:
     """Undo the last try: it was not looked at."""
     await conn.execute(GIVE_TRY_BACK, pair)
+    await conn.execute(FORGET_NO_TRIES, pair)
 
 
-async def forget_tries(conn: Conn, pair: bytes, window: timedelta) -> None:
-    """Forget the tries of a pair that has signed in, and those of all that are old."""
-    await conn.execute(FORGET_TRIES, pair, window)
+async def forget_tries(conn: Conn, pair: bytes) -> None:
+    """Forget the tries of a pair that has signed in."""
+    await conn.execute(FORGET_TRIES, pair)

@@ -41,7 +41,7 @@ class Try:
 
     async def was_right(self, conn: Conn) -> None:
         """Forget this try and those before it, in the transaction of what it opened."""
-        await storage.forget_tries(conn, self._pair, WINDOW)
+        await storage.forget_tries(conn, self._pair)
 
 
 @asynccontextmanager
