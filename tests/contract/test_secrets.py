@@ -108,7 +108,7 @@ class Stage:
             body = await response.read()
             place = "refusals" if response.status >= 400 else "answers" if use == self.key else "strangers"
             # Of what differs each time there would be too much to keep.
-            fields = ((name, value) for name, value in response.headers.items() if name not in {"Date", "X-Request-Id"})
+            fields = ((name, value) for name, value in response.headers.items() if name.lower() not in {"date", "x-request-id"})
             head = "\r\n".join(f"{name}: {value}" for name, value in fields)
             return response.status, head.encode(errors="surrogateescape"), body, place
 
@@ -406,7 +406,7 @@ async def use_all(stage: Stage, secret: str, number: int) -> list[int]:
     bot = {"slug": f"later-{number}", "name": "Later", "system_prompt": prompt, "provider": "quote"}
     login = {"email": f"{number}@example.org", "password": secret}
     ask = partial(stage.try_to, timeout=HANGING)
-    return await asyncio.gather(
+    statuses = await asyncio.gather(
         ask("GET", "/auth/me", key="", headers={"Authorization": f"Bearer {secret}"}),
         ask("GET", "/auth/me", key="", headers={"Cookie": f"hm_session={quote(secret)}"}),
         ask("POST", "/auth/login", key="", json=login),
@@ -414,6 +414,7 @@ async def use_all(stage: Stage, secret: str, number: int) -> list[int]:
         ask("POST", "/api/v1/bots/bot-2/knowledge", json={"title": "Later", "body": snippet}),
         ask("POST", "/api/v1/bots/bot-2/chat", json={"message": question}),
     )
+    return list(statuses)
 
 
 async def is_well(stage: Stage) -> bool:
