@@ -13,7 +13,7 @@ from hivemind_gateway.service import ROUTES
 
 DOCUMENT: Final = openapi.document(ROUTES)
 
-_EDGE: Final = frozenset({400, 404, 405, 408, 411, 413, 414, 415, 417, 431, 500, 501, 505})
+_EDGE: Final = frozenset({400, 404, 405, 413, 415, 500})
 """What may be told of any request before its route is known, or because of a bug."""
 
 
