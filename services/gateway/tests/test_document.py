@@ -9,6 +9,7 @@ from typing import Any, Final
 import pytest
 from jsonschema import Draft202012Validator
 
+from hivemind_common.errors import ValidationFailedError
 from hivemind_gateway import bodies, openapi
 from hivemind_gateway.routing import Route
 from hivemind_gateway.service import ROUTES
@@ -123,6 +124,22 @@ def test_a_text_that_is_sent_holds_anything_but_the_character_zero() -> None:
     assert not takes.is_valid(snippet | {"tags": ["a\0b"]})
     question = next(each for each in OPERATIONS["search"]["parameters"] if each["name"] == "q")
     assert not Draft202012Validator(question["schema"]).is_valid("a\0b")
+
+
+@pytest.mark.parametrize("blank", ["\t", "\x1d", "\x85", "\u00a0", "\u2029", "\u3000", "\ufeff"])
+def test_what_is_blank_to_any_reader_of_the_schema_is_blank_to_all_of_them(blank: str) -> None:
+    snippet = {"title": "Refunds", "body": "Refunds take ten days."}
+    takes = judge("SnippetDraftSent")
+    forms = {row.handler.__name__: row.form for row in WITH_A_BODY}
+    form = forms["add_snippet"]
+    assert form is not None
+
+    for name in ("title", "body"):
+        bodies.validate(form, snippet | {name: f"{blank}a"})
+        assert takes.is_valid(snippet | {name: f"{blank}a"})
+        assert not takes.is_valid(snippet | {name: blank * 2})
+        with pytest.raises(ValidationFailedError):
+            bodies.validate(form, snippet | {name: blank * 2})
 
 
 def test_what_is_answered_may_hold_anything() -> None:

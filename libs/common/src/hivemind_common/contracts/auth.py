@@ -5,6 +5,7 @@ The asker makes tokens and keys, shows them to their owner, and hands only their
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Annotated, Final
 
@@ -13,7 +14,7 @@ from pydantic_core import PydanticCustomError
 
 from hivemind_common.contracts.health import health_of
 from hivemind_common.contracts.kinds import Instant, Message, Nothing, Rpc
-from hivemind_common.contracts.texts import described
+from hivemind_common.contracts.texts import BLANKS, described
 from hivemind_common.errors import HivemindError, Kind
 from hivemind_common.ids import AccountId, KeyId, SessionId
 from hivemind_common.principal import Principal, Role
@@ -22,17 +23,17 @@ Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 """SHA-256 in hexadecimal."""
 
 
+_EMAIL: Final = f"^[^@{BLANKS}]+@[^@{BLANKS}]+$"
+
+
 def _one_at(email: str) -> str:
-    local, _, domain = email.partition("@")
-    if email.count("@") != 1 or not local or not domain or any(sign.isspace() for sign in email):
+    if not re.fullmatch(_EMAIL, email):
         raise PydanticCustomError("malformed", "must be an e-mail address: one @ with something on both sides")
     return email
 
 
 Username = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{1,63}$")]
-Email = Annotated[
-    str, StringConstraints(max_length=254), AfterValidator(_one_at), described(pattern="^[^@\\s]+@[^@\\s]+$")
-]
+Email = Annotated[str, StringConstraints(max_length=254), AfterValidator(_one_at), described(pattern=_EMAIL)]
 
 
 class AlreadyRegisteredError(HivemindError):

@@ -70,7 +70,10 @@ Slug = Annotated[
     described(pattern="^[a-z0-9][a-z0-9-]{1,30}[a-z0-9]$", **{"not": {"enum": sorted(RESERVED_SLUGS)}}),
 ]
 Name = Annotated[
-    str, StringConstraints(min_length=1, max_length=80, strip_whitespace=True), described(pattern=NOT_BLANK)
+    str,
+    StringConstraints(min_length=1, max_length=80, strip_whitespace=True),
+    AfterValidator(not_blank),
+    described(pattern=NOT_BLANK),
 ]
 Description = Annotated[str, StringConstraints(max_length=500)]
 SystemPrompt = Annotated[

@@ -25,7 +25,10 @@ def _known_language(code: str) -> str:
 
 
 Title = Annotated[
-    str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True), described(pattern=NOT_BLANK)
+    str,
+    StringConstraints(min_length=1, max_length=200, strip_whitespace=True),
+    AfterValidator(not_blank),
+    described(pattern=NOT_BLANK),
 ]
 Body = Annotated[
     str,

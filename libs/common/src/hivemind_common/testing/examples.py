@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import types
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from pydantic import AfterValidator, BaseModel
 from pydantic.fields import FieldInfo
 
 from hivemind_common.contracts.knowledge import LANGUAGES
+from hivemind_common.contracts.texts import BLANKS, NOT_BLANK
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -30,13 +32,13 @@ _BY_RULE: Final[Mapping[str, Values]] = {
     "_is_slug": st.from_regex(r"[a-z0-9][a-z0-9-]{1,30}[a-z0-9]", fullmatch=True).filter(lambda slug: slug != "new"),
     "_is_provider_name": st.from_regex(r"[a-z0-9][a-z0-9-]{1,30}[a-z0-9]", fullmatch=True),
     "_is_origin": st.from_regex(r"https?://[a-z0-9.-]{1,30}(:[0-9]{1,5})?", fullmatch=True),
-    "_one_at": st.from_regex(r"[^@\s]{1,30}@[^@\s]{1,30}", fullmatch=True),
+    "_one_at": st.from_regex(f"[^@{BLANKS}]{{1,30}}@[^@{BLANKS}]{{1,30}}", fullmatch=True),
     "_known_language": st.sampled_from(LANGUAGES),
 }
 """Texts that a validator of our own judges, by its name."""
 
 _FILTERS: Final[Mapping[str, Callable[[Any], bool]]] = {
-    "not_blank": lambda text: bool(text.strip()),
+    "not_blank": lambda text: re.search(NOT_BLANK, text) is not None,
     "_no_twins": lambda values: len(set(values)) == len(values),
 }
 
