@@ -25,9 +25,9 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 FULL: Final = bool(os.environ.get("HIVEMIND_FULL"))
 SEEDS: Final = (1, 2, 3) if FULL else (1,)
 CAMPAIGNS: Final = (
-    ("--phases", "examples,coverage,fuzzing", "--max-examples", "200" if FULL else "5"),
-    ("--phases", "stateful", "--max-examples", "300" if FULL else "20"),
-    *([("--phases", "stateful", "--max-examples", "300", "--mode", "all")] if FULL else []),
+    ("--phases", "examples,coverage,fuzzing", "--max-examples", "100" if FULL else "5"),
+    ("--phases", "stateful", "--max-examples", "200" if FULL else "20"),
+    *([("--phases", "stateful", "--max-examples", "200", "--mode", "all")] if FULL else []),
 )
 CHECKS: Final = {
     "not_a_server_error",
@@ -51,6 +51,13 @@ OPERATIONS: Final = {
     for path, item in json.loads((ROOT / "docs" / "openapi.json").read_text(encoding="utf-8"))["paths"].items()
     for method in item
 }
+MISSED: Final = {
+    # The key changes the password at once, with which its account's sessions end.
+    "admin": {"POST /auth/register", "DELETE /api/v1/sessions/{id}"},
+    "session": {"POST /auth/register"},
+}
+"""What somebody who may do everything does not get done; the first admin is there before."""
+
 BY_LUCK: Final = set[str]() if FULL else {"DELETE /api/v1/sessions/{id}", "DELETE /api/v1/bots/{slug}/knowledge/{id}"}
 """What a short campaign may fail to meet: it takes an id that was told before, of a thing that is still there."""
 
@@ -114,7 +121,6 @@ async def caller_of(who: str, owner: Any, folder: Path) -> Caller:
     if who in KEYS:
         account = await people.add(who, who)
         await people.add_key(account, KEYS[who])
-        await people.add_session(account, f"{who}'s other session".ljust(43, "."))
         return Caller(arguments=["-H", f"X-API-Key: {KEYS[who]}"])
     tokens = []
     for number in range(SPARE_SESSIONS):
@@ -217,5 +223,5 @@ async def test_schemathesis_finds_nothing(who: str, seed: int, start: Start, own
         assert done >= {"POST /auth/register", "GET /api/v1/health"}
         return
     assert followed
-    if who != "user":
-        assert OPERATIONS - done <= {"POST /auth/register", *BY_LUCK}
+    if who in MISSED:
+        assert OPERATIONS - done <= MISSED[who] | BY_LUCK
