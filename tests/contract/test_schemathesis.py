@@ -192,6 +192,7 @@ def checked(recorded: list[Findings]) -> set[str]:
     return {check["name"] for scenario in recorded for found in scenario.get("checks", {}).values() for check in found}
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("who", ["admin", "user", "session", "nobody"])
 async def test_schemathesis_finds_nothing(who: str, seed: int, start: Start, owner: Any, tmp_path: Path) -> None:
