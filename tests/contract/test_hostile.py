@@ -7,8 +7,10 @@ import logging
 import random
 import resource
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 import pytest_asyncio
@@ -16,7 +18,7 @@ from yarl import URL
 
 from hivemind_common import connection
 from hivemind_common.testing.waiting import until
-from hivemind_gateway import bodies
+from hivemind_gateway import bodies, service
 from tests.conftest import Instance, Start
 from tests.contract.footprint import footprint, tasks_are_back
 from tests.contract.raw_http import Answer, Line, repeated, rows, written_out
@@ -246,6 +248,76 @@ async def test_a_connection_on_which_nothing_is_asked_ends(start: Start, monkeyp
 
         assert await silent.answer() is None
         assert await asking.answer() is None
+
+
+async def test_large_bodies_that_come_slowly_fill_no_memory_and_keep_no_small_one_out(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bodies, "MAX_AT_ONCE", 3 * MIB)
+    whole = b'{"email":"nobody@example.org","password":"' + b"x" * 1_024 + b'"}'
+    whole += b" " * (MIB - len(whole))
+    head = b"POST /auth/login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    announced = head + b"Content-Length: %d\r\n\r\n" % MIB
+    async with start() as instance:
+        slow = [await Line.to(instance) for _ in range(3)]
+        for line in slow:
+            await line.send(announced + whole[:-1])
+
+        async def further() -> Answer:
+            line = await Line.to(instance)
+            await line.send(announced + whole)
+            answer = await line.answer()
+            await line.close()
+            assert answer is not None
+            return answer
+
+        async def is_crowded() -> bool:
+            return (await further()).status == 503
+
+        await until(is_crowded, limit=10, what="there is room for no more")
+        answer = await further()
+        assert (answer.problem["code"], answer.problem["service"]) == ("unavailable", "gateway")
+        assert answer.headers["retry-after"] == "1"
+        small = await Line.to(instance)
+        await small.send(head + b"Content-Length: 65536\r\n\r\n" + whole[:65_536])
+        fitting = await small.answer()
+        assert fitting is not None
+        assert fitting.status == 401
+
+        # Whoever was let in is answered, and whoever hangs up makes room.
+        await slow[0].send(whole[-1:])
+        finished = await slow[0].answer()
+        assert finished is not None
+        assert finished.status == 401
+        await slow[1].close()
+        for _ in range(3):
+            await until(lambda: has_room(further), limit=10, what="there is room again")
+        for line in (*slow, small):
+            await line.close()
+
+
+async def has_room(further: Callable[[], Awaitable[Answer]]) -> bool:
+    return (await further()).status in {401, 429}
+
+
+async def test_the_time_of_a_slow_sender_is_none_of_the_answers(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = tuple(replace(row, timeout=timedelta(seconds=1)) for row in service.ROUTES)
+    monkeypatch.setattr(service, "ROUTES", rows)
+    async with start() as instance:
+        line = await Line.to(instance)
+        body = b'{"email":"somebody@example.org","password":"wrong"}'
+        await line.send(
+            b"POST /auth/login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            b"Content-Length: %d\r\n\r\n" % len(body)
+        )
+        for at in range(0, len(body), 5):
+            await line.send(body[at : at + 5])
+            await asyncio.sleep(0.15)
+
+        answer = await line.answer()
+        await line.close()
+        assert answer is not None
+        assert answer.status in {401, 429}, answer
 
 
 @pytest.mark.parametrize("framing", [b"Content-Length: 500", b"Transfer-Encoding: chunked"])

@@ -6,6 +6,8 @@ import asyncio
 import json
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import orjson
@@ -17,6 +19,7 @@ from hivemind_gateway.problems import (
     MOST_FAULTS,
     BadRequestError,
     BrokenRequestError,
+    CrowdedError,
     MalformedJsonError,
     PayloadTooLargeError,
     UnsupportedMediaTypeError,
@@ -27,6 +30,12 @@ from hivemind_gateway.problems import (
 M = TypeVar("M", bound=BaseModel)
 
 MAX_BODY: Final = 1024 * 1024
+MAX_AT_ONCE = 64 * MAX_BODY
+"""So much of all bodies that are being read may be held, beside the first `ALWAYS_HELD` of each."""
+
+ALWAYS_HELD: Final = 64 * 1024
+"""So much of a body always fits, so that who fills the room with large ones keeps no small one out."""
+
 MAX_DEPTH: Final = 64
 MAX_VALUES: Final = 10_000
 """Far more than any form has members, and few enough that naming what is wrong with each costs next to nothing."""
@@ -39,6 +48,37 @@ PATIENCE_SECONDS: float = 30.0
 
 JSON: Final = "application/json"
 PATCHES: Final = frozenset({JSON, "application/merge-patch+json"})
+
+
+class Room:
+    """Memory for the bodies that are being read: whoever sends slowly holds what has arrived."""
+
+    def __init__(self) -> None:
+        self._left = MAX_AT_ONCE
+
+    @contextmanager
+    def share(self) -> Iterator[Share]:
+        """Open the share of one body; what it has taken is given back at the end."""
+        share = Share()
+        try:
+            yield share
+        finally:
+            self._left += share.taken
+
+    def take(self, share: Share, size: int) -> None:
+        """Let a share grow to what a body of `size` needs; raises `CrowdedError`."""
+        more = max(0, size - ALWAYS_HELD) - share.taken
+        if more > self._left:
+            raise CrowdedError(retry_after=1, facts={"service": "gateway"})
+        self._left -= more
+        share.taken += more
+
+
+@dataclass
+class Share:
+    """What one body has taken of the room."""
+
+    taken: int = 0
 
 
 def check_head(request: web.Request) -> None:
@@ -56,7 +96,7 @@ def check_head(request: web.Request) -> None:
         raise UnsupportedMediaTypeError("send the body in UTF-8")
 
 
-async def read(request: web.Request) -> bytes:
+async def read(request: web.Request, room: Room, share: Share) -> bytes:
     """Read a body; raises `PayloadTooLargeError` as soon as the limit is passed, `BrokenRequestError` when it stops."""
     if hdrs.EXPECT in request.headers and request.version == HttpVersion11:
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -69,6 +109,7 @@ async def read(request: web.Request) -> bytes:
                 size += len(piece)
                 if size > MAX_BODY:
                     raise PayloadTooLargeError(f"the body may have {MAX_BODY} bytes at most")
+                room.take(share, size)
                 pieces.append(piece)
     except TimeoutError:
         raise BrokenRequestError(f"the body did not arrive within {PATIENCE_SECONDS:g} seconds") from None

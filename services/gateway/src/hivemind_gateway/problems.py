@@ -129,6 +129,14 @@ class EdgeError(HivemindError):
     kind = Kind.INVALID
 
 
+class CrowdedError(HivemindError):
+    """So many large bodies are being sent at once that a further one would not fit into memory."""
+
+    code = "unavailable"
+    kind = Kind.UNAVAILABLE
+    words = "too much is being sent at once; try again shortly"
+
+
 class MethodNotAllowedError(EdgeError):
     """The path is there; the method is not."""
 

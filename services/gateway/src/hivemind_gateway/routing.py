@@ -79,6 +79,7 @@ class Door:
     document: bytes
     """The OpenAPI document."""
     pages: Pages
+    room: bodies.Room
 
 
 @dataclass(frozen=True)
@@ -326,9 +327,19 @@ def _handler(door: Door, route: Route) -> Callable[[web.Request], Awaitable[web.
             call = call.under(caller.identity.principal)
         bodies.check_head(http)
         _check_rights(door, route, http, caller)
-        request = Request(http, door, call, caller)
-        content = await bodies.read(http) if http.can_read_body else b""
-        return await _answer(route, request, content)
+        with door.room.share() as share:
+            content = await bodies.read(http, door.room, share) if http.can_read_body else b""
+            # The time that a slow sender takes is none of the answer's.
+            call = door.bus.call(
+                call.principal, timeout=route.timeout, request_id=call.request_id, address=call.address
+            )
+            request = Request(http, door, call, caller)
+            given = await _judged(route, request, content)
+            del content
+        reply = await route.handler(request, **given)
+        if not isinstance(reply, Reply):
+            return reply
+        return tagged(http, reply.render()) if route.is_tagged else reply.render()
 
     return handle
 
@@ -344,7 +355,8 @@ def _check_rights(door: Door, route: Route, http: web.Request, caller: Caller | 
         raise InsufficientScopeError(f"this needs the scope {scope}", facts={"scope": scope})
 
 
-async def _answer(route: Route, request: Request, content: bytes) -> web.StreamResponse:
+async def _judged(route: Route, request: Request, content: bytes) -> dict[str, Any]:
+    """Return what the handler takes beside the request, each a validated value."""
     given: dict[str, Any] = {}
     if route.wants_bot:
         given["bot"] = await request.call.ask(RESOLVE_BOT, BotNamed(slug=request.slug))
@@ -364,7 +376,4 @@ async def _answer(route: Route, request: Request, content: bytes) -> web.StreamR
         if route.finds is not None:
             await route.finds(request, **given)
         raise
-    reply = await route.handler(request, **given)
-    if not isinstance(reply, Reply):
-        return reply
-    return tagged(request.http, reply.render()) if route.is_tagged else reply.render()
+    return given

@@ -43,6 +43,7 @@ from hivemind_common.ops import listening, ops_site
 from hivemind_common.runtime import Running, Service
 from hivemind_common.telemetry import Metrics
 from hivemind_gateway import accounts, bots, chat, health, knowledge, openapi, reference, sessions
+from hivemind_gateway.bodies import Room
 from hivemind_gateway.edge import Edge
 from hivemind_gateway.identity import Identities
 from hivemind_gateway.pages.rendering import Pages
@@ -60,7 +61,7 @@ async def open_gateway(environment: Environment) -> AsyncIterator[Running]:
     """Entered: ready to answer. Left: drained first, closed after."""
     metrics = Metrics("gateway")
     async with open_bus(environment.needed_nats_url, "gateway", metrics) as bus:
-        door = Door(environment, bus, Identities(environment), orjson.dumps(openapi.document(ROUTES)), Pages())
+        door = Door(environment, bus, Identities(environment), orjson.dumps(openapi.document(ROUTES)), Pages(), Room())
         application = web.Application()
         edge = Edge(environment, metrics, application.router, Paths((row.method, row.path) for row in ROUTES))
         mount(application.router, door, list(ROUTES))
