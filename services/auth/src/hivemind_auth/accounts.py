@@ -63,7 +63,8 @@ class Accounts:
             # Looked at first only to spare the hashing: the seat's key decides.
             if await storage.has_admin(conn):
                 raise AlreadyRegisteredError
-        password_hash = await self._passwords.hash(request.password_digest)
+        with self._passwords.line() as hashing:
+            password_hash = await hashing.hash(request.password_digest)
         account = Account(id=AccountId(self._new_id()), username=request.username, email=request.email, role=Role.ADMIN)
         async with self._database.transaction() as conn:
             await storage.add_first_admin(conn, account, password_hash, request.key, self._clock())

@@ -6,9 +6,9 @@ import asyncio
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Final, TypeVar
 
 from argon2 import PasswordHasher
@@ -26,13 +26,40 @@ _HASHER: Final = PasswordHasher(time_cost=1, memory_cost=46 * 1024, parallelism=
 
 
 class Passwords:
-    """Two threads of the lowest priority, and a short line before them; who would stand behind it gets `BusyError`."""
+    """Two threads of the lowest priority, and a short line before them."""
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(THREADS, "passwords", initializer=_step_back)
-        self._waiting = 0
         # Looked at for accounts that do not exist, so that they cost an asker as much time as those that do.
-        self._nobodys = _HASHER.hash("nobody")
+        self._hashing = Hashing(self._threads, _HASHER.hash("nobody"))
+        self._inside = 0
+
+    @contextmanager
+    def line(self) -> Iterator[Hashing]:
+        """Stand in line for what is done inside; raises `BusyError` where it has no room.
+
+        Stood in before the database is asked: of a storm only those few ask it that will be judged, so that it answers
+        all others as before.
+        """
+        if self._inside >= MOST_WAITING + THREADS:
+            raise BusyError(retry_after=1, facts={"service": "auth"})
+        self._inside += 1
+        try:
+            yield self._hashing
+        finally:
+            self._inside -= 1
+
+    def close(self) -> None:
+        """Let the threads go."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+
+class Hashing:
+    """What may be done with passwords by who stands in line."""
+
+    def __init__(self, threads: ThreadPoolExecutor, nobodys: str) -> None:
+        self._threads = threads
+        self._nobodys = nobodys
 
     async def hash(self, secret: str) -> str:
         """Return what is stored."""
@@ -43,18 +70,8 @@ class Passwords:
         matches = await self._run(lambda: _matches(stored or self._nobodys, secret))
         return matches and stored is not None
 
-    def close(self) -> None:
-        """Let the threads go."""
-        self._threads.shutdown(wait=True, cancel_futures=True)
-
     async def _run(self, work: Callable[[], T]) -> T:
-        if self._waiting >= MOST_WAITING + THREADS:
-            raise BusyError(retry_after=1, facts={"service": "auth"})
-        self._waiting += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-        finally:
-            self._waiting -= 1
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
 
 def _matches(stored: str, secret: str) -> bool:

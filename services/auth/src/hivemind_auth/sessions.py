@@ -9,7 +9,7 @@ from hivemind_auth import storage
 from hivemind_auth.floods import Floods
 from hivemind_auth.passwords import Passwords
 from hivemind_auth.principals import principal_of
-from hivemind_auth.tries import one_try
+from hivemind_auth.tries import take_try
 from hivemind_common import audit
 from hivemind_common.bus import Call
 from hivemind_common.clock import Clock
@@ -51,10 +51,11 @@ class Sessions:
 
     async def sign_in(self, call: Call, request: SignIn) -> SignedIn:
         """Check a password and open a session; an unknown address costs the same and says the same."""
-        async with one_try(self._database, request.email, call.address) as this_try:
+        with self._passwords.line() as hashing:
+            this_try = await take_try(self._database, request.email, call.address)
             async with self._database.connection() as conn:
                 found = await storage.find_by_email(conn, request.email)
-            matches = await self._passwords.verify(found.password_hash if found else None, request.password_digest)
+            matches = await hashing.verify(found.password_hash if found else None, request.password_digest)
             if found is None or not matches or not found.is_active:
                 log.info("auth.sign_in_failed")
                 await self._record_refusal(call, found, matches=matches)
@@ -139,10 +140,11 @@ class Sessions:
             found = await storage.find_account(conn, account_id)
         if found is None or not found.is_active:
             raise AccountDisabledError
-        async with one_try(self._database, found.account.email, call.address) as this_try:
-            if not await self._passwords.verify(found.password_hash, request.current_digest):
+        with self._passwords.line() as hashing:
+            this_try = await take_try(self._database, found.account.email, call.address)
+            if not await hashing.verify(found.password_hash, request.current_digest):
                 raise InvalidCredentialsError(facts=this_try.facts)
-            changed = await self._passwords.hash(request.new_digest)
+            changed = await hashing.hash(request.new_digest)
             async with self._database.transaction() as conn:
                 await this_try.was_right(conn)
                 # Of two changes at once the second finds that the current password is another one.

@@ -103,13 +103,7 @@ SELECT ceil(extract(epoch FROM min(try) + $2::interval - statement_timestamp()))
  WHERE pair = $1 AND try > statement_timestamp() - $2::interval
 """
 
-GIVE_TRY_BACK: Final = """
-UPDATE auth.sign_in_tries SET tries = trim_array(tries, 1) WHERE pair = $1 AND cardinality(tries) > 0
-"""
-
 FORGET_TRIES: Final = "DELETE FROM auth.sign_in_tries WHERE pair = $1"
-
-FORGET_NO_TRIES: Final = "DELETE FROM auth.sign_in_tries WHERE pair = $1 AND cardinality(tries) = 0"
 
 # A few with each try that is taken, so that addresses made up by the thousand fill no disk; what another one is at is
 # left to it.
@@ -286,12 +280,6 @@ async def take_try(conn: Conn, pair: bytes, window: timedelta, most: int) -> Tak
     if row is not None:
         return TakenTry(True, most - row["taken"], row["reset_secs"])
     return TakenTry(False, 0, max(1, await conn.fetchval(READ_WAIT, pair, window) or 1))
-
-
-async def give_try_back(conn: Conn, pair: bytes) -> None:
-    """Undo the last try: it was not looked at."""
-    await conn.execute(GIVE_TRY_BACK, pair)
-    await conn.execute(FORGET_NO_TRIES, pair)
 
 
 async def forget_tries(conn: Conn, pair: bytes) -> None:

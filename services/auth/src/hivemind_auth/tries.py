@@ -7,13 +7,11 @@ address of somebody else.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Final
 
 from hivemind_auth import storage
-from hivemind_common.contracts.auth import MOST_TRIES, BusyError, TooManyTriesError
+from hivemind_common.contracts.auth import MOST_TRIES, TooManyTriesError
 from hivemind_common.db import Conn, Database
 
 WINDOW: Final = timedelta(minutes=15)
@@ -44,21 +42,14 @@ class Try:
         await storage.forget_tries(conn, self._pair)
 
 
-@asynccontextmanager
-async def one_try(database: Database, email: str, address: str | None) -> AsyncIterator[Try]:
+async def take_try(database: Database, email: str, address: str | None) -> Try:
     """Take a try before the password is looked at; raises `TooManyTriesError` when there is none left.
 
-    It is taken first so that any number of tries at once are no more than any number in a row. One that could not be
-    looked at, because too many waited, is given back.
+    It is taken first so that any number of tries at once are no more than any number in a row.
     """
     async with database.connection() as conn:
         pair = await storage.pair_of(conn, email, network_of(address))
         taken = await storage.take_try(conn, pair, WINDOW, MOST_TRIES)
     if not taken.is_taken:
         raise TooManyTriesError(retry_after=taken.reset_secs, facts={"scope": "login", "limit": MOST_TRIES})
-    try:
-        yield Try(pair, taken)
-    except BusyError:
-        async with database.connection() as conn:
-            await storage.give_try_back(conn, pair)
-        raise
+    return Try(pair, taken)
