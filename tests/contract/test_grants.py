@@ -148,10 +148,12 @@ async def test_what_is_looked_up_at_run_time_is_named_with_its_schema(owner: Any
         f" WHERE {OURS} AND p.prolang = (SELECT oid FROM pg_language WHERE lanname = 'plpgsql')"
     )
     assert bodies
+    # What a trigger is handed is no table of anybody's.
+    handed = await owner.fetchval("SELECT array_agg(coalesce(tgnewtable, tgoldtable)::text) FROM pg_trigger")
     for function in bodies:
         code = re.sub(r"'[^']*'", "''", function["prosrc"])
         named = re.findall(r"\b(?:FROM|JOIN|INSERT INTO|UPDATE|PERFORM) ([a-z_.]+)", code)
-        assert all("." in each for each in named), (function["proname"], named)
+        assert all("." in each or each in handed for each in named), (function["proname"], named)
 
 
 async def test_roles_are_nothing_but_logins(owner: Any) -> None:

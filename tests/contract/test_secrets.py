@@ -108,7 +108,11 @@ class Stage:
             body = await response.read()
             place = "refusals" if response.status >= 400 else "answers" if use == self.key else "strangers"
             # Of what differs each time there would be too much to keep.
-            fields = ((name, value) for name, value in response.headers.items() if name.lower() not in {"date", "x-request-id"})
+            fields = (
+                (name, value)
+                for name, value in response.headers.items()
+                if name.lower() not in {"date", "x-request-id"}
+            )
             head = "\r\n".join(f"{name}: {value}" for name, value in fields)
             return response.status, head.encode(errors="surrogateescape"), body, place
 

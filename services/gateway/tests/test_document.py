@@ -49,15 +49,18 @@ def test_an_operation_that_takes_a_body_shows_one_that_it_would_take(row: Route)
     assert shown == row.example
 
 
+OF_A_BOT = ("list_snippets", "remove_tagged", "list_gaps", "search")
+
+
 @pytest.mark.parametrize(
     ("name", "leads_to"),
     [
-        ("create_bot", {"show_bot", "chat", "add_snippet", "list_snippets", "search"}),
-        ("list_bots", {"next", "show_bot", "chat", "add_snippet", "list_snippets", "search"}),
-        ("show_bot", {"chat", "add_snippet", "list_snippets", "search"}),
-        ("add_snippet", {"show_snippet", "remove_snippet", "list_snippets", "search"}),
-        ("list_snippets", {"next", "show_snippet", "remove_snippet", "add_snippet", "search"}),
-        ("show_snippet", {"remove_snippet"}),
+        ("create_bot", {"show_bot", "chat", *OF_A_BOT, "add_snippet"}),
+        ("list_bots", {"next", "show_bot", "chat", *OF_A_BOT, "add_snippet"}),
+        ("show_bot", {"chat", *OF_A_BOT, "add_snippet"}),
+        ("add_snippet", {"show_snippet", "edit_snippet", "remove_snippet", *OF_A_BOT}),
+        ("list_snippets", {"next", "show_snippet", "edit_snippet", "remove_snippet", *OF_A_BOT[1:], "add_snippet"}),
+        ("show_snippet", {"edit_snippet", "remove_snippet"}),
         ("list_sessions", {"next", "revoke_session"}),
         ("chat", {"go_on"}),
         ("login", {"me", "list_sessions"}),

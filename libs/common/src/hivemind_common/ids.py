@@ -12,6 +12,7 @@ SessionId = NewType("SessionId", UUID)
 KeyId = NewType("KeyId", UUID)
 BotId = NewType("BotId", UUID)
 SnippetId = NewType("SnippetId", UUID)
+GapId = NewType("GapId", UUID)
 ConversationId = NewType("ConversationId", UUID)
 MessageId = NewType("MessageId", UUID)
 

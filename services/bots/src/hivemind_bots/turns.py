@@ -98,7 +98,13 @@ class Turns:
         is_held_to_knowledge = bot.settings.knowledge_search_enabled and bot.snippet_count > 0
         passages: tuple[Passage, ...] = ()
         if is_held_to_knowledge:
-            found = FindPassages(bot_id=bot.id, question=request.message, limit=PASSAGES_LOOKED_AT)
+            found = FindPassages(
+                bot_id=bot.id,
+                question=request.message,
+                limit=PASSAGES_LOOKED_AT,
+                strictness=bot.settings.strictness,
+                keeps_gap=bot.settings.tier is not Tier.RESTRICTED,
+            )
             passages = (await call.ask(FIND_PASSAGES, found)).items
         # 3. The provider.
         effective = self._providers.effective(bot.settings)

@@ -151,7 +151,7 @@ def validate(model: type[M], value: Any) -> M:
     try:
         return model.model_validate_json(orjson.dumps(value), strict=True, extra="forbid")
     except ValidationError as fault:
-        raise of_validation(fault) from None
+        raise of_validation(fault, read_only=getattr(model, "READ_ONLY", frozenset())) from None
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -2,33 +2,50 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from hivemind_common.contracts.bots import BotNotFoundError, BotRef
+from hivemind_common.contracts.edits import Expected
 from hivemind_common.contracts.kinds import Message
 from hivemind_common.contracts.knowledge import (
     ADD_SNIPPET,
+    EDIT_SNIPPET,
     GET_SNIPPET,
     LIST_SNIPPETS,
     REMOVE_SNIPPET,
+    REMOVE_TAGGED,
     SEARCH_SNIPPETS,
     AddSnippet,
+    Body,
+    EditSnippet,
+    Language,
     ListSnippets,
+    Reason,
+    RemoveSnippet,
+    RemoveTagged,
     SearchHit,
     SearchSnippets,
     Snippet,
     SnippetDraft,
     SnippetNotFoundError,
     SnippetOf,
+    SnippetsRemoved,
+    Source,
+    Tag,
+    Tags,
+    Title,
 )
 from hivemind_common.ids import SnippetId
 from hivemind_gateway import cursors
-from hivemind_gateway.problems import InvalidCursorError, PreconditionFailedError
+from hivemind_gateway.patches import UNTOUCHED, Patch
+from hivemind_gateway.problems import InvalidCursorError
 from hivemind_gateway.queries import PageQuery, Whole
 from hivemind_gateway.routing import Access, Reply, Request, Routes, created
-from hivemind_gateway.tags import check_match
+
+CLEARED: Final[tuple[Literal["tags", "source", "language"], ...]] = ("tags", "source", "language")
+"""What an edit may make empty."""
 
 routes = Routes()
 
@@ -40,6 +57,27 @@ class SearchQuery(BaseModel):
 
     q: Annotated[str, StringConstraints(min_length=1, max_length=1_000)]
     limit: Annotated[Whole, Field(ge=1, le=50)] = 10
+
+
+class TagQuery(BaseModel):
+    """Which snippets."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    tag: Tag
+
+
+class SnippetPatch(Patch):
+    """What to change of a snippet."""
+
+    READ_ONLY = frozenset({"id", "created_at", "updated_at"})
+
+    title: Title = UNTOUCHED
+    body: Body = UNTOUCHED
+    tags: Tags | None = None
+    source: Source | None = None
+    language: Language | None = None
+    allow_secret: Reason | None = None
 
 
 class SnippetList(Message):
@@ -111,17 +149,42 @@ async def show_snippet(request: Request, bot: BotRef) -> Reply[Snippet]:
     return Reply(await find_snippet(request, bot))
 
 
+@routes.patch(
+    "/api/v1/bots/{slug}/knowledge/{id}",
+    access=Access.KNOWLEDGE_WRITE,
+    finds=find_snippet,
+    refuses=(BotNotFoundError, *EDIT_SNIPPET.errors),
+    is_tagged=True,
+    example={"body": "Refunds take eight days after the return reached us.", "source": None},
+)
+async def edit_snippet(request: Request, bot: BotRef, body: SnippetPatch, expected: Expected | None) -> Reply[Snippet]:
+    """Change one snippet: what is absent stays, `null` clears tags, source or language."""
+    snippet_id = SnippetId(request.path_id("id", SnippetNotFoundError))
+    edit = EditSnippet(
+        bot_id=bot.id,
+        snippet_id=snippet_id,
+        clears=tuple(name for name in CLEARED if name in body.cleared()),
+        expected=expected,
+        **body.given(),
+    )
+    return Reply(await request.call.ask_raw(EDIT_SNIPPET, edit))
+
+
 @routes.delete(
     "/api/v1/bots/{slug}/knowledge/{id}",
     access=Access.KNOWLEDGE_WRITE,
     finds=find_snippet,
-    refuses=(BotNotFoundError, SnippetNotFoundError, PreconditionFailedError),
+    refuses=(BotNotFoundError, *REMOVE_SNIPPET.errors),
 )
-async def remove_snippet(request: Request, bot: BotRef) -> Reply[None]:
+async def remove_snippet(request: Request, bot: BotRef, expected: Expected | None) -> Reply[None]:
     """Forget one snippet."""
     snippet_id = SnippetId(request.path_id("id", SnippetNotFoundError))
-    if "If-Match" in request.http.headers:
-        # A snippet never changes, so what is looked at here is what is deleted.
-        check_match(request.http, await find_snippet(request, bot))
-    await request.call.ask(REMOVE_SNIPPET, SnippetOf(bot_id=bot.id, snippet_id=snippet_id))
+    removal = RemoveSnippet(bot_id=bot.id, snippet_id=snippet_id, expected=expected)
+    await request.call.ask(REMOVE_SNIPPET, removal)
     return Reply(None, 204)
+
+
+@routes.delete("/api/v1/bots/{slug}/knowledge", access=Access.KNOWLEDGE_WRITE, refuses=(BotNotFoundError,))
+async def remove_tagged(request: Request, bot: BotRef, query: TagQuery) -> Reply[SnippetsRemoved]:
+    """Forget all snippets that have a tag."""
+    return Reply(await request.call.ask_raw(REMOVE_TAGGED, RemoveTagged(bot_id=bot.id, tag=query.tag)))

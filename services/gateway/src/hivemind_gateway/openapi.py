@@ -132,6 +132,8 @@ def _operation(row: Route, rows: Iterable[Route], schemas: Any) -> dict[str, Any
     if row.access is not Access.OPEN:
         operation["description"] = _who_may(row.access)
     parameters = [_place(name) for name in PLACE.findall(row.path)] + _queries(row)
+    if row.is_conditional:
+        parameters.append(_IF_MATCH)
     if parameters:
         operation["parameters"] = parameters
     if row.form is not None:
@@ -140,6 +142,15 @@ def _operation(row: Route, rows: Iterable[Route], schemas: Any) -> dict[str, Any
             content["example"] = dict(row.example)
         operation["requestBody"] = {"required": True, "content": {"application/json": content}}
     return operation
+
+
+_IF_MATCH: Final = {
+    "name": "If-Match",
+    "in": "header",
+    "required": False,
+    "description": "The `ETag` of the state that the thing has to be in, or `*`",
+    "schema": {"type": "string", "pattern": r'^(\*|"[0-9a-f]{32}")$'},
+}
 
 
 def _place(name: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -112,15 +112,6 @@ class InvalidCursorError(HivemindError):
     code = "invalid_cursor"
     kind = Kind.INVALID
     words = "cursor: use the `next` of the page before, unchanged, with the same filters"
-
-
-class PreconditionFailedError(HivemindError):
-    """The thing is not as the caller knows it; `facts["current_etag"]` is its tag now."""
-
-    code = "precondition_failed"
-    kind = Kind.CONFLICT
-    status = 412
-    words = "it has changed since: look at it again"
 
 
 class EdgeError(HivemindError):
@@ -253,10 +244,12 @@ def problem_response(body: Mapping[str, Any], headers: Mapping[str, str] | None 
     )
 
 
-def of_validation(fault: ValidationError, prefix: str = "") -> ValidationFailedError:
+def of_validation(
+    fault: ValidationError, prefix: str = "", *, read_only: Collection[str] = ()
+) -> ValidationFailedError:
     """Write what pydantic found as our refusal: where, what, in words for people; never the value."""
     found = fault.errors(include_url=False, include_input=False)
-    return ValidationFailedError.of([_entry(entry, prefix) for entry in found[:MOST_FAULTS]])
+    return ValidationFailedError.of([_entry(entry, prefix, read_only) for entry in found[:MOST_FAULTS]])
 
 
 def place(*parts: object) -> str:
@@ -288,10 +281,12 @@ _CODES: Final[Mapping[str, tuple[str, str]]] = {
 }
 
 
-def _entry(found: ErrorDetails, prefix: str) -> dict[str, str]:
+def _entry(found: ErrorDetails, prefix: str, read_only: Collection[str]) -> dict[str, str]:
     path = place(*([prefix] if prefix else []), *found["loc"])
     kind, context = found["type"], found.get("ctx", {})
-    if kind in _CODES:
+    if kind == "extra_forbidden" and path in read_only:
+        code, message = "read_only", "cannot be changed"
+    elif kind in _CODES:
         code, message = _CODES[kind]
     else:
         bounded = _bounded(kind, context)

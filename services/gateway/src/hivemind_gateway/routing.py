@@ -34,13 +34,12 @@ from hivemind_common.environment import Environment
 from hivemind_common.errors import HivemindError
 from hivemind_common.principal import ANONYMOUS, Principal
 from hivemind_common.telemetry import REQUEST_ID
-from hivemind_gateway import bodies, queries
+from hivemind_gateway import bodies, queries, tags
 from hivemind_gateway.headers import CROSS_ORIGIN, DROPS_COOKIE, PATTERN, PREFLIGHT
 from hivemind_gateway.identity import Caller, Identities, session_cookie
 from hivemind_gateway.pages.rendering import Pages
 from hivemind_gateway.peers import client_of, is_outer_https, is_same_origin
 from hivemind_gateway.problems import CsrfError, InsufficientScopeError, MethodNotAllowedError, joined
-from hivemind_gateway.tags import tagged
 
 EDGE_TIMEOUT: Final = timedelta(seconds=10)
 SLUG_FORM: Final = re.compile(r"[a-z0-9-]{3,32}")
@@ -156,6 +155,8 @@ class Route:
     body: type[BaseModel] | None
     query: type[BaseModel] | None
     wants_bot: bool
+    is_conditional: bool
+    """Whether it is done only to a thing in the state that `If-Match` names."""
     is_lenient: bool
     """The handler judges the parsed body itself, because something else is refused first."""
     checks_origin: bool
@@ -186,7 +187,7 @@ class Route:
 class Routes:
     """Collects the table, from signatures.
 
-    What a handler takes beside the request says what is read (`body`, `query`, `bot`), and `Reply[…]` what is answered.
+    What a handler takes beside the request says what is read (`body`, `query`, `bot`, `expected`), and `Reply[…]` what is answered.
     """
 
     def __init__(self) -> None:
@@ -224,6 +225,7 @@ class Routes:
                     body=body,
                     query=hints.get("query"),
                     wants_bot="bot" in taken,
+                    is_conditional="expected" in taken,
                     is_lenient=is_lenient,
                     checks_origin=more.get("checks_origin", False),
                     timeout=more.get("timeout", EDGE_TIMEOUT),
@@ -339,7 +341,7 @@ def _handler(door: Door, route: Route) -> Callable[[web.Request], Awaitable[web.
         reply = await route.handler(request, **given)
         if not isinstance(reply, Reply):
             return reply
-        return tagged(http, reply.render()) if route.is_tagged else reply.render()
+        return tags.tagged(http, reply.render()) if route.is_tagged else reply.render()
 
     return handle
 
@@ -369,11 +371,13 @@ async def _judged(route: Route, request: Request, content: bytes) -> dict[str, A
             given["query"] = queries.read(route.query, request.http)
         elif route.path.startswith("/api/v1/"):
             queries.refuse_any(request.http)
+        if route.is_conditional:
+            given["expected"] = tags.expected(request.http)
     except HivemindError:
         # What the path names goes before a body or a query that is wrong; looked for only now, when it matters.
         if "slug" in request.http.match_info and not route.wants_bot:
             await request.call.ask(RESOLVE_BOT, BotNamed(slug=request.slug))
         if route.finds is not None:
-            await route.finds(request, **given)
+            await route.finds(request, **({"bot": given["bot"]} if route.wants_bot else {}))
         raise
     return given

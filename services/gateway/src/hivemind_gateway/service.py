@@ -32,9 +32,15 @@ from hivemind_common.contracts.bots import (
 )
 from hivemind_common.contracts.knowledge import (
     ADD_SNIPPET,
+    DISMISS_GAP,
+    EDIT_SNIPPET,
+    FILL_GAP,
+    GET_GAP,
     GET_SNIPPET,
+    LIST_GAPS,
     LIST_SNIPPETS,
     REMOVE_SNIPPET,
+    REMOVE_TAGGED,
     SEARCH_SNIPPETS,
 )
 from hivemind_common.environment import Environment
@@ -42,7 +48,7 @@ from hivemind_common.health import Health
 from hivemind_common.ops import listening, ops_site
 from hivemind_common.runtime import Running, Service
 from hivemind_common.telemetry import Metrics
-from hivemind_gateway import accounts, bots, chat, health, knowledge, openapi, reference, sessions
+from hivemind_gateway import accounts, bots, chat, gaps, health, knowledge, openapi, reference, sessions
 from hivemind_gateway.bodies import Room
 from hivemind_gateway.edge import Edge
 from hivemind_gateway.identity import Identities
@@ -51,7 +57,7 @@ from hivemind_gateway.paths import Paths
 from hivemind_gateway.routing import Door, Route, mount
 
 ROUTES: Final[tuple[Route, ...]] = tuple(
-    row for module in (accounts, sessions, bots, knowledge, chat, health, reference) for row in module.routes.rows
+    row for module in (accounts, sessions, bots, gaps, knowledge, chat, health, reference) for row in module.routes.rows
 )
 """The table: every path, who may use it, and what it takes."""
 
@@ -96,9 +102,15 @@ GATEWAY = Service(
         RESOLVE_BOT,
         TAKE_TURN,
         ADD_SNIPPET,
+        DISMISS_GAP,
+        EDIT_SNIPPET,
+        FILL_GAP,
+        GET_GAP,
         GET_SNIPPET,
+        LIST_GAPS,
         LIST_SNIPPETS,
         REMOVE_SNIPPET,
+        REMOVE_TAGGED,
         SEARCH_SNIPPETS,
     ),
 )

@@ -2,38 +2,37 @@
 
 from __future__ import annotations
 
-import hashlib
+from typing import Final
 
 from aiohttp import hdrs, web
 
+from hivemind_common.contracts.edits import Expected, tag_of
 from hivemind_common.errors import ValidationFailedError
-from hivemind_gateway.problems import PreconditionFailedError
+
+MOST_TAGS: Final = 50
+LONGEST_TAG: Final = 200
 
 
-def check_match(request: web.Request, shown: bytes) -> None:
-    """Raise `PreconditionFailedError` where `If-Match` names no state that the thing is in, `ValidationFailedError` for no tags.
+def expected(request: web.Request) -> Expected | None:
+    """Return the states of which `If-Match` names one, None where there is no such header.
 
-    `shown` is its JSON as a GET answers it now. `*` means that it has to be there, which it is.
+    Raises `ValidationFailedError` for a header without tags. A weak tag is of no state (RFC 9110, 13.1.1).
     """
     if hdrs.IF_MATCH not in request.headers:
-        return
+        return None
     known = request.if_match or ()
     if not known:
         raise ValidationFailedError.at("header.If-Match", "malformed", "must be tags in double quotes, or *")
-    tag = _tag_of(shown)
-    if not any(each.value == "*" or (each.value == tag and not each.is_weak) for each in known):
-        raise PreconditionFailedError(facts={"current_etag": f'"{tag}"'})
+    if len(known) > MOST_TAGS or any(len(tag.value) > LONGEST_TAG for tag in known):
+        raise ValidationFailedError.at("header.If-Match", "too_long", f"must be at most {MOST_TAGS} tags of ours, or *")
+    return tuple(tag.value for tag in known if tag.value and not tag.is_weak)
 
 
 def tagged(request: web.Request, response: web.Response) -> web.Response:
     """Return the answer with its `ETag`, or 304 where the caller names that one."""
     body = response.body if isinstance(response.body, bytes) else b""
-    tag = _tag_of(body)
+    tag = tag_of(body)
     response.headers[hdrs.ETAG] = f'"{tag}"'
     if request.method in {"GET", "HEAD"} and any(known.value in {tag, "*"} for known in request.if_none_match or ()):
         return web.Response(status=304, headers={hdrs.ETAG: f'"{tag}"'})
     return response
-
-
-def _tag_of(body: bytes) -> str:
-    return hashlib.blake2b(body, digest_size=16).hexdigest()

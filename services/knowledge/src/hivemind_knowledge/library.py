@@ -1,49 +1,50 @@
-"""What bots were taught: adding, showing, deleting and finding snippets."""
+"""What bots were taught: adding, showing, editing and deleting snippets, and what they could not answer yet."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from hivemind_common import audit
 from hivemind_common.bus import Call
 from hivemind_common.clock import Clock
+from hivemind_common.contracts.edits import check_expected
 from hivemind_common.contracts.kinds import Nothing
 from hivemind_common.contracts.knowledge import (
     AddSnippet,
-    FindPassages,
+    EditSnippet,
+    FillGap,
+    Gap,
+    GapOf,
+    GapPage,
+    ListGaps,
     ListSnippets,
-    Passage,
-    PassagesFound,
-    SearchHit,
-    SearchResult,
-    SearchSnippets,
+    RemoveSnippet,
+    RemoveTagged,
     Snippet,
+    SnippetDraft,
     SnippetOf,
     SnippetPage,
+    SnippetsRemoved,
 )
-from hivemind_common.db import Database
-from hivemind_common.ids import IdMaker, SnippetId
-from hivemind_common.telemetry import Metrics, get_logger
-from hivemind_knowledge import relevance, storage
-
-log = get_logger()
+from hivemind_common.db import Conn, Database
+from hivemind_common.ids import BotId, IdMaker, SnippetId
+from hivemind_knowledge import gaps, languages, storage
+from hivemind_knowledge.storage import Spoken
 
 
 class Library:
     """All bots' snippets; a bot's own is all that a question about it ever sees."""
 
-    def __init__(self, database: Database, *, clock: Clock, new_id: IdMaker, metrics: Metrics) -> None:
+    def __init__(self, database: Database, *, clock: Clock, new_id: IdMaker) -> None:
         self._database = database
         self._clock = clock
         self._new_id = new_id
-        self._searches = metrics.counter("hivemind_searches", "Searches answered, for people and for turns.")
-        self._search_seconds = metrics.histogram("hivemind_search_seconds", "Seconds a search took.")
 
     async def add(self, call: Call, request: AddSnippet) -> Snippet:
         """Keep a snippet; the next search finds it."""
-        snippet_id = SnippetId(self._new_id())
+        spoken = await self._spoken(request.bot_id, request.draft)
         async with self._database.transaction() as conn:
-            snippet = await storage.add_snippet(conn, request.bot_id, snippet_id, request.draft, self._clock())
-            await audit.record(conn, call, "snippet.added", target=snippet_id, details={"bot_id": request.bot_id})
-        return snippet
+            return await self._add(conn, call, request.bot_id, request.draft, spoken)
 
     async def get(self, _call: Call, request: SnippetOf) -> Snippet:
         """Show one snippet."""
@@ -57,70 +58,108 @@ class Library:
             found = await storage.list_snippets(conn, request.bot_id, request.after, request.limit + 1)
         return SnippetPage(items=tuple(found[: request.limit]), more=len(found) > request.limit)
 
-    async def remove(self, call: Call, request: SnippetOf) -> Nothing:
+    async def edit(self, call: Call, request: EditSnippet) -> Snippet:
+        """Change a snippet; the next search finds it as it is now. What changes nothing leaves it as it is."""
+        async with self._database.connection() as conn:
+            usual = await storage.read_languages(conn, request.bot_id)
+        async with self._database.transaction() as conn:
+            held = await storage.lock_snippet(conn, request.bot_id, request.snippet_id)
+            check_expected(request.expected, held.snippet, held.changed_by)
+            draft = _edited(held, request)
+            spoken = held.spoken
+            if draft.language is not None:
+                spoken = Spoken(draft.language, is_given=True)
+            elif (draft.title, draft.body) != (held.snippet.title, held.snippet.body) or held.spoken.is_given:
+                spoken = Spoken(await languages.detect(f"{draft.title}\n{draft.body}", usual), is_given=False)
+            changed = list(_changed(held, draft, spoken))
+            if not changed:
+                return held.snippet
+            snippet = await storage.edit_snippet(
+                conn, request.bot_id, request.snippet_id, draft, spoken, self._clock(), call.principal.name
+            )
+            details = {"bot_id": request.bot_id, "changed": changed}
+            await audit.record(conn, call, "snippet.changed", target=request.snippet_id, details=details)
+        return snippet
+
+    async def remove(self, call: Call, request: RemoveSnippet) -> Nothing:
         """Forget a snippet; the next search does not find it."""
         async with self._database.transaction() as conn:
+            held = await storage.lock_snippet(conn, request.bot_id, request.snippet_id)
+            check_expected(request.expected, held.snippet, held.changed_by)
             await storage.remove_snippet(conn, request.bot_id, request.snippet_id, self._clock())
             details = {"bot_id": request.bot_id}
             await audit.record(conn, call, "snippet.removed", target=request.snippet_id, details=details)
         return Nothing()
 
-    async def search(self, _call: Call, request: SearchSnippets) -> SearchResult:
-        """Find snippets for a person: scores, excerpts, and where in them the words of the query stand."""
-        with self._search_seconds.time():
-            async with self._database.connection() as conn:
-                question = await storage.read_question(conn, request.bot_id, request.query)
-                found = await storage.find_candidates(conn, request.bot_id, question.lexemes, request.limit)
-                texts = await storage.mark(
-                    conn, request.bot_id, [hit.id for hit in found.items], question.lexemes, relevance.MARKS
-                )
-        self._searches.inc()
-        hits = []
-        for candidate in found.items:
-            text = texts.get(candidate.id)
-            if text is not None:
-                matches = relevance.matches_in(text.body, text.marked)
-                excerpt, highlights = relevance.excerpt_of(text.body, matches)
-                hit = SearchHit(
-                    id=candidate.id,
-                    title=text.title,
-                    score=candidate.score,
-                    excerpt=excerpt,
-                    highlights=tuple(highlights),
-                )
-                hits.append(hit)
-        log.info("knowledge.searched", bot_id=str(request.bot_id), found=len(hits))
-        return SearchResult(items=tuple(hits))
+    async def remove_tagged(self, call: Call, request: RemoveTagged) -> SnippetsRemoved:
+        """Forget all snippets with a tag, or none of them."""
+        async with self._database.transaction() as conn:
+            removed = await storage.remove_tagged(conn, request.bot_id, request.tag, self._clock())
+            for snippet_id in removed:
+                details = {"bot_id": request.bot_id}
+                await audit.record(conn, call, "snippet.removed", target=snippet_id, details=details)
+        return SnippetsRemoved(deleted=len(removed))
 
-    async def find_passages(self, _call: Call, request: FindPassages) -> PassagesFound:
-        """Find what a bot may answer with; nothing when no snippet covers the question."""
-        with self._search_seconds.time():
-            async with self._database.connection() as conn:
-                question = await storage.read_question(conn, request.bot_id, request.question)
-                found = await storage.find_candidates(conn, request.bot_id, question.lexemes, request.limit)
-                covering = _covering(question, found)
-                texts = await storage.mark(conn, request.bot_id, list(covering), question.lexemes, relevance.MARKS)
-        self._searches.inc()
-        passages = [
-            Passage(
-                snippet_id=snippet_id,
-                title=text.title,
-                body=text.body,
-                quote=relevance.best_passage(text.body, relevance.matches_in(text.body, text.marked)),
-                coverage=share,
-            )
-            for snippet_id, share in covering.items()
-            if (text := texts.get(snippet_id)) is not None
-        ]
-        log.info("knowledge.searched", bot_id=str(request.bot_id), found=len(passages))
-        return PassagesFound(items=tuple(passages))
+    async def list_gaps(self, _call: Call, request: ListGaps) -> GapPage:
+        """Show a page of the questions that a bot could not answer."""
+        async with self._database.connection() as conn:
+            found = await gaps.list_gaps(conn, request.bot_id, request.after, request.limit + 1, self._clock())
+        return GapPage(items=tuple(found[: request.limit]), more=len(found) > request.limit)
+
+    async def get_gap(self, _call: Call, request: GapOf) -> Gap:
+        """Show one of them."""
+        async with self._database.connection() as conn:
+            return await gaps.get(conn, request.bot_id, request.gap_id, self._clock())
+
+    async def fill_gap(self, call: Call, request: FillGap) -> Snippet:
+        """Teach a bot what was missing."""
+        spoken = await self._spoken(request.bot_id, request.draft)
+        async with self._database.transaction() as conn:
+            await gaps.close(conn, request.bot_id, request.gap_id)
+            return await self._add(conn, call, request.bot_id, request.draft, spoken)
+
+    async def dismiss_gap(self, _call: Call, request: GapOf) -> Nothing:
+        """Forget a question that needs no answer."""
+        async with self._database.connection() as conn:
+            await gaps.close(conn, request.bot_id, request.gap_id)
+        return Nothing()
+
+    async def _add(self, conn: Conn, call: Call, bot_id: BotId, draft: SnippetDraft, spoken: Spoken) -> Snippet:
+        snippet_id = SnippetId(self._new_id())
+        snippet = await storage.add_snippet(conn, bot_id, snippet_id, draft, spoken, self._clock(), call.principal.name)
+        await audit.record(conn, call, "snippet.added", target=snippet_id, details={"bot_id": bot_id})
+        return snippet
+
+    async def _spoken(self, bot_id: BotId, draft: SnippetDraft) -> Spoken:
+        if draft.language is not None:
+            return Spoken(draft.language, is_given=True)
+        async with self._database.connection() as conn:
+            usual = await storage.read_languages(conn, bot_id)
+        return Spoken(await languages.detect(f"{draft.title}\n{draft.body}", usual), is_given=False)
 
 
-def _covering(question: storage.Question, found: storage.Candidates) -> dict[SnippetId, float]:
-    """Return the candidates that answer a question, in their order, with the share of it that each one holds."""
-    shares = {}
-    for hit in found.items:
-        share = relevance.coverage(question.lexemes, hit.matched, found.frequencies, question.snippet_count)
-        if relevance.covers(question.lexemes, hit.matched, share):
-            shares[hit.id] = share
-    return shares
+def _edited(held: storage.Held, request: EditSnippet) -> SnippetDraft:
+    """Return what a snippet is to be; the language is None where it is to be detected."""
+    before = held.snippet
+    language = before.language if held.spoken.is_given else None
+    return SnippetDraft.model_construct(
+        title=before.title if request.title is None else request.title,
+        body=before.body if request.body is None else request.body,
+        tags=() if "tags" in request.clears else before.tags if request.tags is None else request.tags,
+        source=None if "source" in request.clears else request.source or before.source,
+        language=None if "language" in request.clears else request.language or language,
+        allow_secret=request.allow_secret,
+    )
+
+
+def _changed(held: storage.Held, draft: SnippetDraft, spoken: Spoken) -> Iterable[str]:
+    """Name the members that an edit changes."""
+    before = held.snippet
+    pairs = {
+        "title": (before.title, draft.title),
+        "body": (before.body, draft.body),
+        "tags": (before.tags, draft.tags),
+        "source": (before.source, draft.source),
+        "language": (held.spoken, spoken),
+    }
+    return (name for name, (old, new) in pairs.items() if old != new)

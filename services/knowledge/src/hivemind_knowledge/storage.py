@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Final
+from datetime import datetime, timedelta
+from typing import Any, Final
 from uuid import UUID
 
 from hivemind_common.contracts.knowledge import CorpusGoneError, Snippet, SnippetDraft, SnippetNotFoundError
 from hivemind_common.db import Conn, refusing
 from hivemind_common.ids import BotId, SnippetId
+from hivemind_knowledge.languages import NONE_WE_KNOW
 
-_COLUMNS: Final = "id, title, body, tags, source, language, created_at, updated_at"
+TOMBSTONES_KEPT: Final = timedelta(hours=1)
+"""An index that is further behind is built anew."""
+
+_COLUMNS: Final = f"""
+id, title, body, tags, source, nullif(language, '{NONE_WE_KNOW}') AS language, created_at, updated_at
+"""
 
 ADD_SNIPPET = f"""
 WITH corpus AS MATERIALIZED (SELECT knowledge.raise_version($1, 1, $7) AS version)
 INSERT INTO knowledge.snippet
-       (bot_id, id, title, body, tags, source, language, corpus_version, created_at, updated_at)
-SELECT $1, $2, $3, $4, $5, $6, $7, corpus.version, $8, $8 FROM corpus
+       (bot_id, id, title, body, tags, source, language, language_given, corpus_version, created_at, updated_at, changed_by)
+SELECT $1, $2, $3, $4, $5, $6, $7, $8, corpus.version, $9, $9, $10 FROM corpus
 RETURNING {_COLUMNS}
 """
 
 GET_SNIPPET = f"SELECT {_COLUMNS} FROM knowledge.snippet WHERE bot_id = $1 AND id = $2"
+
+# The corpus goes first, as whoever adds takes it too: two that wait for each other cannot be.
+LOCK_SNIPPET = f"""
+WITH corpus AS MATERIALIZED (SELECT version FROM knowledge.corpus WHERE bot_id = $1 FOR UPDATE)
+SELECT {_COLUMNS}, language_given, changed_by FROM knowledge.snippet, corpus WHERE bot_id = $1 AND id = $2
+"""
 
 # Ids are made in the order of time, so the newest come first and ties cannot be.
 LIST_SNIPPETS = f"""
@@ -32,44 +44,37 @@ SELECT {_COLUMNS}
  LIMIT $3
 """
 
-REMOVE_SNIPPET = "DELETE FROM knowledge.snippet WHERE bot_id = $1 AND id = $2 RETURNING id"
+EDIT_SNIPPET = f"""
+WITH corpus AS MATERIALIZED (SELECT knowledge.raise_version($1, 0, $7) AS version)
+UPDATE knowledge.snippet
+   SET title = $3, body = $4, tags = $5, source = $6, language = $7, language_given = $8,
+       corpus_version = corpus.version, updated_at = greatest($9, updated_at), changed_by = $10
+  FROM corpus
+ WHERE bot_id = $1 AND id = $2
+RETURNING {_COLUMNS}
+"""
 
-BURY_SNIPPET = """
+REMOVE_SNIPPET = "DELETE FROM knowledge.snippet WHERE bot_id = $1 AND id = $2"
+LOCK_CORPUS = "SELECT version FROM knowledge.corpus WHERE bot_id = $1 FOR UPDATE"
+REMOVE_TAGGED = "DELETE FROM knowledge.snippet WHERE bot_id = $1 AND $2 = ANY (tags) RETURNING id"
+
+BURY = """
+WITH corpus AS MATERIALIZED (SELECT knowledge.raise_version($1, -cardinality($2::uuid[]), NULL) AS version)
 INSERT INTO knowledge.tombstone (bot_id, id, corpus_version, removed_at)
-SELECT $1, $2, knowledge.raise_version($1, -1, NULL), $3
+SELECT $1, id, corpus.version, $3 FROM corpus, unnest($2::uuid[]) AS id
 """
 
-# What was asked, as lexemes of every language that this bot was taught in: without the short words that all texts
-# share, so a question of nothing but these asks for nothing.
-READ_QUESTION = """
-SELECT corpus.snippet_count,
-       tsvector_to_array(to_tsvector(knowledge.stopping_configuration_of(language), $2)) AS lexemes
-  FROM knowledge.corpus, unnest(corpus.languages) AS language
- WHERE corpus.bot_id = $1
-"""
-
-# Candidates through the index that is scoped to the bot, any lexeme being enough; then Postgres's own ranking, with
-# which of the lexemes each one holds, so that how rare they are here can be told without another question. The bot
-# stands in the index's hashes already; it is compared in a form that no other index serves, only to rule out a collision.
-FIND_CANDIDATES = """
-WITH candidate AS MATERIALIZED (
-    SELECT id, ts_rank('{0.15, 0.15, 0.15, 1.0}', lexemes, knowledge.any_of($2)) AS score,
-           ARRAY(SELECT unnest($2::text[]) INTERSECT SELECT unnest(tsvector_to_array(lexemes))) AS matched
-      FROM knowledge.snippet
-     WHERE bot_id IS NOT DISTINCT FROM $1
-       AND cardinality($2::text[]) > 0
-       AND knowledge.scoped(bot_id, tsvector_to_array(lexemes)) && knowledge.scoped($1, $2)
-), best AS (
-    SELECT id, score, matched FROM candidate WHERE cardinality(matched) > 0 ORDER BY score DESC, id LIMIT $3
-), frequency AS (
-    SELECT word, count(*) AS snippets FROM candidate, unnest(matched) AS word GROUP BY word
+# Old tombstones go; the corpus remembers up to which version, for an index that has not seen them.
+CLEAR_TOMBSTONES = """
+WITH gone AS (
+    DELETE FROM knowledge.tombstone WHERE bot_id = $1 AND removed_at < $2 RETURNING corpus_version
 )
-SELECT id, score, matched,
-       (SELECT array_agg(word ORDER BY word) FROM frequency) AS words,
-       (SELECT array_agg(snippets ORDER BY word) FROM frequency) AS frequencies
-  FROM best
- ORDER BY score DESC, id
+UPDATE knowledge.corpus
+   SET forgotten = greatest(forgotten, (SELECT max(corpus_version) FROM gone))
+ WHERE bot_id = $1 AND EXISTS (SELECT FROM gone)
 """
+
+READ_LANGUAGES = "SELECT languages FROM knowledge.corpus WHERE bot_id = $1"
 
 # The bodies of hits with marks around what matched.
 MARK = """
@@ -82,28 +87,20 @@ SELECT id, title, body,
 
 
 @dataclass(frozen=True)
-class Question:
-    """A question as lexemes, and how large the corpus is that it is asked of."""
+class Spoken:
+    """The language of a text, and whether somebody said so."""
 
-    snippet_count: int
-    lexemes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A snippet that holds some of the question's lexemes."""
-
-    id: SnippetId
-    score: float
-    matched: frozenset[str]
+    language: str
+    is_given: bool
 
 
 @dataclass(frozen=True)
-class Candidates:
-    """The best candidates, the best first, and in how many snippets of the bot each lexeme of the question stands."""
+class Held:
+    """A snippet whose row nobody else changes until the transaction ends."""
 
-    items: tuple[Candidate, ...]
-    frequencies: dict[str, int]
+    snippet: Snippet
+    spoken: Spoken
+    changed_by: str
 
 
 @dataclass(frozen=True)
@@ -116,7 +113,7 @@ class Marked:
 
 
 async def add_snippet(
-    conn: Conn, bot_id: BotId, snippet_id: SnippetId, draft: SnippetDraft, moment: datetime
+    conn: Conn, bot_id: BotId, snippet_id: SnippetId, draft: SnippetDraft, spoken: Spoken, moment: datetime, by: str
 ) -> Snippet:
     """Insert a snippet and raise the corpus version; raises `CorpusGoneError` when the bot is gone."""
     with refusing({"corpus_bot": CorpusGoneError}):
@@ -128,10 +125,12 @@ async def add_snippet(
             draft.body,
             list(draft.tags),
             draft.source,
-            draft.language,
+            spoken.language,
+            spoken.is_given,
             moment,
+            by,
         )
-    return Snippet.model_validate(dict(row or {}))
+    return _snippet(row)
 
 
 async def get_snippet(conn: Conn, bot_id: BotId, snippet_id: SnippetId) -> Snippet:
@@ -139,40 +138,75 @@ async def get_snippet(conn: Conn, bot_id: BotId, snippet_id: SnippetId) -> Snipp
     row = await conn.fetchrow(GET_SNIPPET, bot_id, snippet_id)
     if row is None:
         raise SnippetNotFoundError
-    return Snippet.model_validate(dict(row))
+    return _snippet(row)
+
+
+async def lock_snippet(conn: Conn, bot_id: BotId, snippet_id: SnippetId) -> Held:
+    """Read one and keep others from changing it; raises `SnippetNotFoundError`. Wants a transaction."""
+    row = await conn.fetchrow(LOCK_SNIPPET, bot_id, snippet_id)
+    if row is None:
+        raise SnippetNotFoundError
+    spoken = Spoken(row["language"] or NONE_WE_KNOW, row["language_given"] and row["language"] is not None)
+    return Held(_snippet(row), spoken, row["changed_by"])
 
 
 async def list_snippets(conn: Conn, bot_id: BotId, after: SnippetId | None, limit: int) -> list[Snippet]:
     """Read at most `limit`, newest first, beginning behind `after`."""
-    rows = await conn.fetch(LIST_SNIPPETS, bot_id, after, limit)
-    return [Snippet.model_validate(dict(row)) for row in rows]
+    return [_snippet(row) for row in await conn.fetch(LIST_SNIPPETS, bot_id, after, limit)]
+
+
+async def edit_snippet(
+    conn: Conn, bot_id: BotId, snippet_id: SnippetId, draft: SnippetDraft, spoken: Spoken, moment: datetime, by: str
+) -> Snippet:
+    """Write what a snippet is now. Wants the transaction that has locked it."""
+    row = await conn.fetchrow(
+        EDIT_SNIPPET,
+        bot_id,
+        snippet_id,
+        draft.title,
+        draft.body,
+        list(draft.tags),
+        draft.source,
+        spoken.language,
+        spoken.is_given,
+        moment,
+        by,
+    )
+    return _snippet(row)
 
 
 async def remove_snippet(conn: Conn, bot_id: BotId, snippet_id: SnippetId, moment: datetime) -> None:
-    """Delete one, leaving a tombstone; raises `SnippetNotFoundError`. Wants a transaction."""
-    if await conn.fetchrow(REMOVE_SNIPPET, bot_id, snippet_id) is None:
-        raise SnippetNotFoundError
-    await conn.execute(BURY_SNIPPET, bot_id, snippet_id, moment)
+    """Delete one, leaving a tombstone. Wants the transaction that has locked it."""
+    await conn.execute(REMOVE_SNIPPET, bot_id, snippet_id)
+    await _bury(conn, bot_id, [snippet_id], moment)
 
 
-async def read_question(conn: Conn, bot_id: BotId, text: str) -> Question:
-    """Turn what was asked into lexemes, with the size of the corpus they are asked of."""
-    rows = await conn.fetch(READ_QUESTION, bot_id, text)
-    lexemes = dict.fromkeys(lexeme for row in rows for lexeme in row["lexemes"])
-    return Question(rows[0]["snippet_count"] if rows else 0, tuple(lexemes))
+async def remove_tagged(conn: Conn, bot_id: BotId, tag: str, moment: datetime) -> list[UUID]:
+    """Delete those that have a tag, leaving tombstones, and return their ids. Wants a transaction."""
+    await conn.execute(LOCK_CORPUS, bot_id)
+    removed = [row["id"] for row in await conn.fetch(REMOVE_TAGGED, bot_id, tag)]
+    if removed:
+        await _bury(conn, bot_id, removed, moment)
+    return removed
 
 
-async def find_candidates(conn: Conn, bot_id: BotId, lexemes: tuple[str, ...], limit: int) -> Candidates:
-    """Find the snippets of a bot that hold any of the lexemes, the best first."""
-    rows = await conn.fetch(FIND_CANDIDATES, bot_id, list(lexemes), limit)
-    frequencies = dict(zip(rows[0]["words"], rows[0]["frequencies"], strict=True)) if rows else {}
-    items = (Candidate(SnippetId(row["id"]), float(row["score"]), frozenset(row["matched"])) for row in rows)
-    return Candidates(tuple(items), frequencies)
+async def _bury(conn: Conn, bot_id: BotId, snippet_ids: list[Any], moment: datetime) -> None:
+    await conn.execute(BURY, bot_id, snippet_ids, moment)
+    await conn.execute(CLEAR_TOMBSTONES, bot_id, moment - TOMBSTONES_KEPT)
+
+
+async def read_languages(conn: Conn, bot_id: BotId) -> tuple[str, ...]:
+    """Read which languages a bot was taught in, the first one first."""
+    return tuple(await conn.fetchval(READ_LANGUAGES, bot_id) or ())
 
 
 async def mark(
-    conn: Conn, bot_id: BotId, snippet_ids: list[SnippetId], lexemes: tuple[str, ...], marks: tuple[str, str]
+    conn: Conn, bot_id: BotId, snippet_ids: list[UUID], lexemes: list[str], marks: tuple[str, str]
 ) -> dict[UUID, Marked]:
     """Read snippets with marks before and after what matched; one that was deleted meanwhile is missing."""
-    rows = await conn.fetch(MARK, bot_id, snippet_ids, list(lexemes), *marks)
+    rows = await conn.fetch(MARK, bot_id, snippet_ids, lexemes, *marks)
     return {row["id"]: Marked(row["title"], row["body"], row["marked"]) for row in rows}
+
+
+def _snippet(row: Any) -> Snippet:
+    return Snippet.model_validate(dict(row or {}))

@@ -334,6 +334,21 @@ CREATE FUNCTION knowledge.any_of(words text[]) RETURNS tsquery
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (SELECT (string_agg(((''''::text || replace(replace(word.word, '\'::text, '\\'::text), ''''::text, ''''''::text)) || ''''::text), ' | '::text))::tsquery AS string_agg FROM unnest(any_of.words) word(word));
 
+CREATE FUNCTION knowledge.asked(question text, of_language text) RETURNS TABLE(place bigint, word text, lexemes text[], is_light boolean)
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+SELECT min(token.place) AS place, token.word,
+       tsvector_to_array(to_tsvector(knowledge.configuration_of(of_language), token.word)),
+       to_tsvector(knowledge.stopping_configuration_of(of_language), token.word) = ''
+       OR EXISTS (SELECT FROM knowledge.light
+                   WHERE light.language IN (coalesce(of_language, 'en'), 'und') AND light.word = token.word)
+  FROM regexp_split_to_table(lower(knowledge.words_of(question)), ' +') WITH ORDINALITY AS token (word, place)
+ WHERE token.word <> ''
+ GROUP BY token.word
+ ORDER BY place
+ LIMIT 256
+$$;
+
 CREATE TEXT SEARCH DICTIONARY knowledge.danish_stem (
     TEMPLATE = pg_catalog.snowball,
     language = 'danish' );
@@ -1106,6 +1121,74 @@ CREATE FUNCTION knowledge.configuration_of(language text) RETURNS regconfig
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE COALESCE(language, 'en'::text) WHEN 'da'::text THEN 'knowledge.danish'::regconfig WHEN 'de'::text THEN 'knowledge.german'::regconfig WHEN 'en'::text THEN 'knowledge.english'::regconfig WHEN 'es'::text THEN 'knowledge.spanish'::regconfig WHEN 'fi'::text THEN 'knowledge.finnish'::regconfig WHEN 'fr'::text THEN 'knowledge.french'::regconfig WHEN 'it'::text THEN 'knowledge.italian'::regconfig WHEN 'nl'::text THEN 'knowledge.dutch'::regconfig WHEN 'no'::text THEN 'knowledge.norwegian'::regconfig WHEN 'pt'::text THEN 'knowledge.portuguese'::regconfig WHEN 'ru'::text THEN 'knowledge.russian'::regconfig WHEN 'sv'::text THEN 'knowledge.swedish'::regconfig ELSE 'simple'::regconfig END;
 
+CREATE FUNCTION knowledge.count_words() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog'
+    AS $$
+DECLARE
+    sign constant integer := CASE WHEN TG_ARGV[0] = 'more' THEN 1 ELSE -1 END;
+BEGIN
+    UPDATE knowledge.corpus
+       SET title_words = title_words + sign * changed.title, body_words = body_words + sign * changed.body
+      FROM (SELECT bot_id, sum(length.title) AS title, sum(length.body) AS body
+              FROM these, knowledge.lengths_of(lexemes) AS length GROUP BY bot_id) AS changed
+     WHERE changed.bot_id = corpus.bot_id;
+    RETURN NULL;
+END $$;
+
+CREATE FUNCTION knowledge.lengths_of(lexemes tsvector, OUT title integer, OUT body integer) RETURNS record
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    SET search_path TO 'pg_catalog'
+    AS $$
+SELECT count(*) FILTER (WHERE weight = 'A'), count(*) FILTER (WHERE weight = 'D')
+  FROM unnest(lexemes) AS word, unnest(word.weights) AS weight
+$$;
+
+CREATE FUNCTION knowledge.words_of(text text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
+    SET search_path TO 'pg_catalog'
+    AS $$
+DECLARE
+    -- Full-width letters, ligatures and the like become plain; what shows nothing is nothing.
+    plain text := regexp_replace(normalize(text, NFKC), U&'[\00AD\200B-\200F\202A-\202E\2060-\2069\FE00-\FE0F\FEFF]', '', 'g');
+    whole text;
+BEGIN
+    -- What hyphens, underlines and dots hold together, and getUserName, are words as a whole too.
+    SELECT string_agg(part, ' ') INTO whole FROM (
+        SELECT regexp_replace(piece[1], '[-_.]', '', 'g') AS part
+          FROM pg_catalog.regexp_matches(plain, '[[:alnum:]]+(?:[-_.][[:alnum:]]+)+', 'g') AS piece
+         WHERE piece[1] ~ '[-_0-9]' AND length(piece[1]) <= 80
+        UNION ALL
+        SELECT piece[1]
+          FROM pg_catalog.regexp_matches(
+                   plain,
+                   '[[:alnum:]]*(?:[[:lower:][:digit:]][[:upper:]]|[[:upper:]]{2}[[:lower:]]{2})[[:alnum:]]*', 'g') AS piece
+         WHERE length(piece[1]) <= 80
+    ) AS parts;
+    plain := regexp_replace(plain, '([[:lower:][:digit:]])([[:upper:]])', '\1 \2', 'g');
+    plain := regexp_replace(plain, '([[:upper:]])([[:upper:]][[:lower:]]{2})', '\1 \2', 'g');
+    plain := regexp_replace(
+        concat_ws(' ', plain, whole),
+        U&'[\0001-/:-@[-`{-\00A9\00AB-\00B4\00B6-\00B9\00BB-\00BF\00D7\00F7\02C2-\02DF\2000-\2BFF\2E00-\2E7F\3000-\3004'
+        '\3008-\3030\303D-\303F\30FB\E000-\F8FF\FE10-\FE6F\FF00-\FF0F\FFE0-\FFFF\+01F000-\+01FBFF]+',
+        ' ', 'g');
+    IF plain ~ U&'[\0E00-\FAFF]' THEN
+        plain := knowledge.pairs_of(plain);
+    END IF;
+    -- A key or a picture in letters is a word without an end, and nobody asks for it.
+    RETURN regexp_replace(plain, '([^ ]{80})[^ ]+', '\1', 'g');
+END $$;
+
+CREATE FUNCTION knowledge.lexemes_of(language text, title text, body text) RETURNS tsvector
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog'
+    RETURN (setweight(to_tsvector(knowledge.configuration_of(language), knowledge.words_of(title)), 'A'::"char") || setweight(to_tsvector(knowledge.configuration_of(language), knowledge.words_of(body)), 'D'::"char"));
+
+CREATE FUNCTION knowledge.pairs_of(text text) RETURNS text
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    SET search_path TO 'pg_catalog'
+    RETURN (SELECT string_agg(CASE WHEN (found.piece[2] IS NULL) THEN found.piece[1] ELSE (SELECT ((' '::text || string_agg(substr(found.piece[2], place.place, 2), ' '::text)) || ' '::text) FROM generate_series(1, GREATEST((length(found.piece[2]) - 1), 1)) place(place)) END, ''::text ORDER BY found.number) AS string_agg FROM regexp_matches(pairs_of.text, '([^฀-๿ᄀ-ᇿ々-〇〱-〵぀-ヺー-ㄯ㐀-䶿一-鿿가-퟿豈-﫿]+)|([฀-๿ᄀ-ᇿ々-〇〱-〵぀-ヺー-ㄯ㐀-䶿一-鿿가-퟿豈-﫿]+)'::text, 'g'::text) WITH ORDINALITY found(piece, number));
+
 CREATE FUNCTION knowledge.raise_version(of_bot uuid, added integer, in_language text) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog'
@@ -1118,11 +1201,13 @@ BEGIN
     ON CONFLICT (bot_id) DO UPDATE
        SET version = corpus.version + 1,
            snippet_count = corpus.snippet_count + added,
-           languages = CASE WHEN added <= 0 OR coalesce(in_language, 'en') = ANY (corpus.languages)
+           languages = CASE WHEN added < 0 OR coalesce(in_language, 'en') = ANY (corpus.languages)
                                  THEN corpus.languages
                             ELSE corpus.languages || coalesce(in_language, 'en') END
     RETURNING * INTO now_at;
-    PERFORM bots.count_snippets(of_bot, now_at.snippet_count);
+    IF added <> 0 THEN
+        PERFORM bots.count_snippets(of_bot, now_at.snippet_count);
+    END IF;
     RETURN now_at.version;
 END $$;
 
@@ -1141,8 +1226,14 @@ CREATE TABLE knowledge.snippet (
     corpus_version bigint NOT NULL,
     created_at timestamp with time zone NOT NULL,
     updated_at timestamp with time zone NOT NULL,
-    lexemes tsvector GENERATED ALWAYS AS ((setweight(to_tsvector(knowledge.configuration_of(language), title), 'A'::"char") || setweight(to_tsvector(knowledge.configuration_of(language), body), 'D'::"char"))) STORED NOT NULL
+    lexemes tsvector GENERATED ALWAYS AS (knowledge.lexemes_of(language, title, body)) STORED NOT NULL,
+    language_given boolean DEFAULT true NOT NULL,
+    changed_by text DEFAULT ''::text NOT NULL
 );
+
+COMMENT ON COLUMN knowledge.snippet.language IS 'none: English; und: none that we know';
+
+COMMENT ON COLUMN knowledge.snippet.language_given IS 'false: it was detected, and will be again when the text changes';
 
 CREATE FUNCTION knowledge.seed_bot(of_bot uuid, snippets jsonb, moment timestamp with time zone) RETURNS void
     LANGUAGE sql SECURITY DEFINER
@@ -1248,10 +1339,31 @@ CREATE TABLE knowledge.corpus (
     version bigint NOT NULL,
     snippet_count integer NOT NULL,
     languages text[] NOT NULL,
+    title_words bigint DEFAULT 0 NOT NULL,
+    body_words bigint DEFAULT 0 NOT NULL,
+    forgotten bigint DEFAULT 0 NOT NULL,
     CONSTRAINT corpus_snippet_count CHECK ((snippet_count >= 0))
 );
 
 COMMENT ON COLUMN knowledge.corpus.languages IS 'of the snippets there are or were: a question is asked in each of them';
+
+COMMENT ON COLUMN knowledge.corpus.forgotten IS 'the version up to which tombstones may be gone: an index behind it is built anew';
+
+CREATE TABLE knowledge.gap (
+    bot_id uuid NOT NULL,
+    id uuid NOT NULL,
+    words bytea NOT NULL,
+    question text NOT NULL,
+    asked integer NOT NULL,
+    last_asked_at timestamp with time zone NOT NULL
+);
+
+COMMENT ON COLUMN knowledge.gap.words IS 'a digest of the lexemes that count';
+
+CREATE TABLE knowledge.light (
+    language text NOT NULL,
+    word text NOT NULL
+);
 
 CREATE TABLE knowledge.tombstone (
     bot_id uuid NOT NULL,
@@ -1344,6 +1456,15 @@ ALTER TABLE ONLY bots.prompt_version
 ALTER TABLE ONLY knowledge.corpus
     ADD CONSTRAINT corpus_pkey PRIMARY KEY (bot_id);
 
+ALTER TABLE ONLY knowledge.gap
+    ADD CONSTRAINT gap_pkey PRIMARY KEY (bot_id, id);
+
+ALTER TABLE ONLY knowledge.gap
+    ADD CONSTRAINT gap_words UNIQUE (bot_id, words);
+
+ALTER TABLE ONLY knowledge.light
+    ADD CONSTRAINT light_pkey PRIMARY KEY (language, word);
+
 ALTER TABLE ONLY knowledge.snippet
     ADD CONSTRAINT snippet_pkey PRIMARY KEY (bot_id, id);
 
@@ -1370,6 +1491,8 @@ CREATE INDEX sign_in_tries_last ON auth.sign_in_tries USING btree (last_try);
 
 CREATE INDEX message_of_conversation ON bots.message USING btree (bot_id, conversation_id, id);
 
+CREATE INDEX gap_asked ON knowledge.gap USING btree (bot_id, last_asked_at);
+
 CREATE INDEX snippet_changed ON knowledge.snippet USING btree (bot_id, corpus_version);
 
 CREATE INDEX snippet_lexemes ON knowledge.snippet USING gin (knowledge.scoped(bot_id, tsvector_to_array(lexemes)));
@@ -1383,6 +1506,14 @@ ALTER TABLE audit.entry ENABLE ALWAYS TRIGGER entry_stays;
 CREATE TRIGGER bot_changed_by_sql AFTER UPDATE ON bots.bot FOR EACH ROW WHEN (((old.* IS DISTINCT FROM new.*) AND (SESSION_USER <> ALL (ARRAY['hivemind_bots'::name, 'hivemind_knowledge'::name])))) EXECUTE FUNCTION bots.record_sql_change();
 
 CREATE TRIGGER bot_deleted_by_sql AFTER DELETE ON bots.bot FOR EACH ROW WHEN ((SESSION_USER <> 'hivemind_bots'::name)) EXECUTE FUNCTION bots.record_sql_deletion();
+
+CREATE TRIGGER snippet_words_added AFTER INSERT ON knowledge.snippet REFERENCING NEW TABLE AS these FOR EACH STATEMENT EXECUTE FUNCTION knowledge.count_words('more');
+
+CREATE TRIGGER snippet_words_new AFTER UPDATE ON knowledge.snippet REFERENCING NEW TABLE AS these FOR EACH STATEMENT EXECUTE FUNCTION knowledge.count_words('more');
+
+CREATE TRIGGER snippet_words_old AFTER UPDATE ON knowledge.snippet REFERENCING OLD TABLE AS these FOR EACH STATEMENT EXECUTE FUNCTION knowledge.count_words('less');
+
+CREATE TRIGGER snippet_words_removed AFTER DELETE ON knowledge.snippet REFERENCING OLD TABLE AS these FOR EACH STATEMENT EXECUTE FUNCTION knowledge.count_words('less');
 
 CREATE TRIGGER users_refused INSTEAD OF INSERT OR DELETE ON public.users FOR EACH ROW EXECUTE FUNCTION auth.refuse_user();
 
@@ -1411,6 +1542,9 @@ ALTER TABLE ONLY bots.prompt_version
 
 ALTER TABLE ONLY knowledge.corpus
     ADD CONSTRAINT corpus_bot FOREIGN KEY (bot_id) REFERENCES bots.bot(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY knowledge.gap
+    ADD CONSTRAINT gap_corpus FOREIGN KEY (bot_id) REFERENCES knowledge.corpus(bot_id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY knowledge.snippet
     ADD CONSTRAINT snippet_corpus FOREIGN KEY (bot_id) REFERENCES knowledge.corpus(bot_id) ON DELETE CASCADE;
@@ -1473,6 +1607,11 @@ REVOKE ALL ON FUNCTION bots.record_sql_change() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION bots.record_sql_deletion() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION knowledge.asked(question text, of_language text) FROM PUBLIC;
+GRANT ALL ON FUNCTION knowledge.asked(question text, of_language text) TO hivemind_knowledge;
+
+REVOKE ALL ON FUNCTION knowledge.count_words() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION knowledge.raise_version(of_bot uuid, added integer, in_language text) FROM PUBLIC;
 GRANT ALL ON FUNCTION knowledge.raise_version(of_bot uuid, added integer, in_language text) TO hivemind_knowledge;
 
@@ -1494,6 +1633,10 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE bots.message TO hivemind_bots;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE bots.prompt_version TO hivemind_bots;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE knowledge.corpus TO hivemind_knowledge;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE knowledge.gap TO hivemind_knowledge;
+
+GRANT SELECT ON TABLE knowledge.light TO hivemind_knowledge;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE knowledge.tombstone TO hivemind_knowledge;
 

@@ -1,10 +1,10 @@
-"""What covers a question, and which sentences to show of it. No I/O: texts and counts in, verdicts out."""
+"""Which sentences of a snippet to show for a question. No I/O: texts and places in, texts out."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 Span = tuple[int, int]
@@ -14,12 +14,6 @@ START_MARK: Final = "\ue000"
 STOP_MARK: Final = "\ue001"
 MARKS: Final = (START_MARK, STOP_MARK)
 """Private-use characters; a text that holds them by itself is shown without highlights."""
-
-LEAST_COVERAGE: Final = 0.35
-"""Share of a question's weight that a snippet must hold to count as an answer; a shared common word holds less."""
-
-PRIOR: Final = 50
-"""Snippets that a small corpus is imagined to have besides its own, so that the weight of words means something there."""
 
 LONGEST_EXCERPT: Final = 300
 LONGEST_QUOTE: Final = 700
@@ -34,27 +28,8 @@ IDLE: Final = 0.3
 MOST_MATCHES: Final = 400
 """Places in one text that are looked at; a text of 20,000 characters may hold thousands."""
 
-_SENTENCE_END = re.compile(r"[.!?…][\"'”’)\]]*(?=\s|$)|\n\s*\n|\n(?=\s*(?:[-*#>|]|\d+[.)]|```))")
-
-
-def weight_of(frequency: int, snippet_count: int) -> float:
-    """Return the inverse document frequency of a lexeme, as in BM25 (Robertson and Zaragoza 2009, formula 3.6)."""
-    total = snippet_count + PRIOR
-    return math.log(1 + (total - frequency + 0.5) / (frequency + 0.5))
-
-
-def coverage(
-    asked: Collection[str], matched: Collection[str], frequencies: Mapping[str, int], snippet_count: int
-) -> float:
-    """Return which share of a question a snippet holds, its lexemes weighed by how rare they are: 0 to 1."""
-    weights = {lexeme: weight_of(frequencies.get(lexeme, 0), snippet_count) for lexeme in asked}
-    whole = sum(weights.values())
-    return sum(weights[lexeme] for lexeme in matched) / whole if whole else 0.0
-
-
-def covers(asked: Collection[str], matched: Collection[str], share: float) -> bool:
-    """Whether a snippet answers a question: it holds enough of it, and more than one word where more were asked."""
-    return share >= LEAST_COVERAGE and len(matched) >= min(2, len(asked))
+_SENTENCE_END = re.compile(r"[.!?…][\"'”’)\]]*(?=\s|$)|[。！？]+[」』）]*|\n\s*\n|\n(?=\s*(?:[-*#>|]|\d+[.)]|```))")
+_UNSPACED = re.compile("[\u0e00-\u0e7f\u3005-\u3007\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3\uf900-\ufaff]")
 
 
 def matches_in(body: str, marked: str) -> list[Span]:
@@ -74,25 +49,70 @@ def matches_in(body: str, marked: str) -> list[Span]:
     return spans[:MOST_MATCHES]
 
 
+def written_matches(body: str, lexemes: Iterable[str]) -> list[Span]:
+    """Find words that Postgres takes apart otherwise when it marks a text than when it reads it for the index.
+
+    Those are pairs of characters where no blanks part the words, part numbers in any spelling, and words inside a name
+    such as getUserName.
+    """
+    patterns = [pattern for lexeme in lexemes if (pattern := _written(lexeme))]
+    if not patterns:
+        return []
+    found = re.finditer("|".join(patterns), body)
+    return [match.span() for match, _ in zip(found, range(MOST_MATCHES), strict=False)]
+
+
+def _written(lexeme: str) -> str:
+    if _UNSPACED.search(lexeme):
+        return re.escape(lexeme)
+    if any(letter.isdigit() for letter in lexeme):
+        spelled = "[-_.]?".join(re.escape(letter) for letter in lexeme)
+        return rf"(?i:(?<![^\W_]){spelled}(?![^\W_]))"
+    return rf"(?<=[a-z0-9]){re.escape(lexeme.capitalize())}" if len(lexeme) > 2 else ""
+
+
+def joined(spans: Iterable[Span]) -> list[Span]:
+    """Return spans in order, those that overlap as one."""
+    found: list[Span] = []
+    for start, end in sorted(spans):
+        if found and start < found[-1][1]:
+            found[-1] = (found[-1][0], max(end, found[-1][1]))
+        else:
+            found.append((start, end))
+    return found[:MOST_MATCHES]
+
+
 def sentences_of(body: str) -> list[Span]:
-    """Split a text into sentences, without the blanks between them; lines of lists and code count as sentences."""
-    spans = []
+    """Split a text into sentences, without the blanks between them; lines of lists and code count as sentences.
+
+    What is longer than `LONGEST_QUOTE` without an end is cut between words.
+    """
+    spans: list[Span] = []
     start = 0
     for end in [*(match.end() for match in _SENTENCE_END.finditer(body)), len(body)]:
         text = body[start:end]
         stripped = text.strip()
         if stripped:
             first = start + text.index(stripped[0])
-            spans.append((first, first + len(stripped)))
+            spans.extend(_cut(body, first, first + len(stripped)))
         start = end
     return spans
+
+
+def _cut(body: str, start: int, end: int) -> Iterator[Span]:
+    while end - start > LONGEST_QUOTE:
+        blank = body.rfind(" ", start + LONGEST_QUOTE // 2, start + LONGEST_QUOTE)
+        stop = blank if blank > 0 else start + LONGEST_QUOTE
+        yield start, stop
+        start = stop + 1 if blank > 0 else stop
+    if body[start:end].strip():
+        yield start, end
 
 
 def best_passage(body: str, matches: list[Span]) -> str:
     """Choose the run of whole sentences that holds the most different words of the question.
 
-    An answer begins with what matters, so a run further down must hold more of them. A sentence that is longer than
-    `LONGEST_QUOTE` stands alone.
+    An answer begins with what matters, so a run further down must hold more of them.
     """
     sentences = sentences_of(body)
     if not sentences:

@@ -4,40 +4,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hivemind_knowledge.relevance import (
+from hivemind_knowledge.passages import (
     LONGEST_EXCERPT,
+    LONGEST_QUOTE,
     START_MARK,
     STOP_MARK,
     best_passage,
-    coverage,
-    covers,
     excerpt_of,
+    joined,
     matches_in,
     sentences_of,
+    written_matches,
 )
 
 
 def spans(body: str, *words: str) -> list[tuple[int, int]]:
     return sorted((body.index(word), body.index(word) + len(word)) for word in words)
-
-
-def test_a_rare_word_weighs_more_than_a_common_one() -> None:
-    frequencies = {"day": 900, "refund": 3}
-
-    rare = coverage(["day", "refund"], ["refund"], frequencies, 1000)
-    common = coverage(["day", "refund"], ["day"], frequencies, 1000)
-
-    assert rare > 0.9
-    assert common < 0.1
-    assert coverage(["day", "refund"], ["day", "refund"], frequencies, 1000) == 1
-    assert coverage([], [], {}, 0) == 0
-
-
-def test_one_shared_word_covers_only_a_question_of_one_word() -> None:
-    assert covers(["refund"], ["refund"], 1.0)
-    assert not covers(["refund", "policy"], ["refund"], 0.9)
-    assert covers(["refund", "policy", "mars"], ["refund", "policy"], 0.6)
-    assert not covers(["a", "b", "c", "d", "e", "f"], ["a", "b"], 0.2)
 
 
 def test_marks_become_places() -> None:
@@ -92,3 +74,43 @@ def test_passages_and_excerpts_stand_in_the_body_letter_for_letter(body: str, da
     assert excerpt in body
     assert len(excerpt) <= LONGEST_EXCERPT
     assert all(0 <= start <= end <= len(excerpt) for start, end in highlights)
+
+
+def test_a_text_without_an_end_is_cut_between_words() -> None:
+    body = "word " * 4_000
+
+    passage = best_passage(body, [(10_000, 10_004)])
+
+    assert passage in body
+    assert len(passage) <= LONGEST_QUOTE
+    assert passage.startswith("word ")
+    assert len(best_passage("x" * 20_000, [])) <= LONGEST_QUOTE
+
+
+def test_sentences_end_without_blanks_where_a_script_has_none() -> None:
+    body = "返金は十日かかります。送料は無料です！「はい。」次"
+
+    assert [body[start:end] for start, end in sentences_of(body)] == [
+        "返金は十日かかります。",
+        "送料は無料です！",
+        "「はい。」",
+        "次",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "lexeme", "found"),
+    [
+        ("返金は十日", "返金", ["返金"]),
+        ("Order AB-1234 or ab1234, not AB12345", "ab1234", ["AB-1234", "ab1234"]),
+        ("Call getUserName()", "user", ["User"]),
+        ("A user is no User", "user", []),
+        ("a.b", "a", []),
+    ],
+)
+def test_what_the_index_takes_apart_is_marked(body: str, lexeme: str, found: list[str]) -> None:
+    assert [body[start:end] for start, end in written_matches(body, [lexeme])] == found
+
+
+def test_marks_that_overlap_are_one() -> None:
+    assert joined([(4, 6), (0, 2), (1, 3), (3, 4)]) == [(0, 3), (3, 4), (4, 6)]

@@ -1,0 +1,82 @@
+"""How well a snippet answers a question: BM25F, and whether that is well enough. No I/O: counts in, numbers out.
+
+The formula is BM25F of Robertson and Zaragoza, *The Probabilistic Relevance Framework: BM25 and Beyond*, 2009, sections
+3.2 and 3.6: a word's occurrences in title and body are each set off against how long that field is, added up with the
+fields' weights, and saturate together.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+K1: Final = 2.0
+"""How slowly further occurrences of a word stop counting."""
+
+B: Final = 0.75
+"""How much the length of a field counts against it."""
+
+TITLE: Final = 5.0
+"""How much an occurrence in the title counts, beside 1 in the body."""
+
+LIGHT: Final = 0.35
+"""How much a stop word or a question word counts: in short texts it carries meaning, but it finds nothing alone."""
+
+PRIOR: Final = 50
+"""Snippets that a small corpus is imagined to have besides its own, so that the rarity of words means something there."""
+
+LEAST_COVERAGE: Final = {"lenient": 0.4, "normal": 0.5, "strict": 0.65}
+"""The coverage from which a snippet counts as an answer, by the bot's strictness; docs/search.md has the curve."""
+
+FEWEST_WORDS: Final = 3
+"""A question of fewer words is judged as if it had these: one word that is there proves little."""
+
+
+def rarity(frequency: float, snippet_count: int) -> float:
+    """Return the inverse document frequency of a lexeme that `frequency` snippets hold (formula 3.6, made positive)."""
+    total = snippet_count + PRIOR
+    return math.log(1 + (total - frequency + 0.5) / (frequency + 0.5))
+
+
+def ceiling(rarities: list[float]) -> float:
+    """Return what a snippet could reach at most for words of these rarities, each of them there without end."""
+    return (K1 + 1) * sum(rarities)
+
+
+def coverage(score: float, most: float, words: int) -> float:
+    """Return how far a snippet covers a question: its score for the words that count, of the most they could reach.
+
+    A short text never reaches the whole, and the more words a question has, the less of each; hence the root.
+    """
+    return score / most * math.sqrt(max(words, FEWEST_WORDS)) if most else 0.0
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A lexeme that stands for a word of the question; `weight` is below 1 for what is only similar to it."""
+
+    lexeme: str
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word of a question: of its variants the one counts that a snippet holds best."""
+
+    text: str
+    variants: tuple[Variant, ...]
+    is_light: bool = False
+
+    @property
+    def weight(self) -> float:
+        """How much the word counts."""
+        return LIGHT if self.is_light else 1.0
+
+
+@dataclass(frozen=True)
+class Match:
+    """A snippet that was found: what orders it, and how far it covers the question."""
+
+    score: float
+    coverage: float
