@@ -23,9 +23,6 @@ GROWTH: Final = 4
 MOST_DEAD: Final = 0.3
 """Share of struck rows above which everything is written anew."""
 
-DIGITS: Final = 9
-"""Scores that agree to so many digits are ties, whoever summed them up: the older snippet comes first."""
-
 
 class Corpus:
     """The index of one bot at one version of its corpus."""
@@ -143,7 +140,8 @@ class Corpus:
                     _add(part, norms, word, rarities, scores)
             scores[~held] = 0.0
             found.extend(
-                (-round(float(scores[row]), DIGITS), part.ids[row], float(solid[row])) for row in _best(scores, limit)
+                (-round(float(scores[row]), ranking.DIGITS), part.ids[row], float(solid[row]))
+                for row in _best(scores, limit)
             )
         return [
             (snippet_id, Match(-score, ranking.coverage(solid, most, len(heavy))))
@@ -182,5 +180,5 @@ def _best(scores: Floats, limit: int) -> list[int]:
     if len(rows) > limit:
         values = scores[rows]
         least = np.partition(values, len(values) - limit)[len(values) - limit]
-        rows = rows[values >= least - 10.0**-DIGITS]
+        rows = rows[values >= least - 10.0**-ranking.DIGITS]
     return [int(row) for row in rows]

@@ -10,7 +10,6 @@ from uuid import UUID
 from hivemind_common.db import Conn
 from hivemind_common.ids import BotId
 from hivemind_knowledge import ranking
-from hivemind_knowledge.corpus import DIGITS
 from hivemind_knowledge.languages import NONE_WE_KNOW
 from hivemind_knowledge.postings import Lexed
 from hivemind_knowledge.ranking import Match, Word
@@ -90,7 +89,7 @@ WITH asked AS MATERIALIZED (
     SELECT coalesce(sum(best.rarity), 0) * {ranking.K1 + 1} AS most
       FROM (SELECT max(rarity) AS rarity FROM rarity WHERE NOT is_light GROUP BY word) AS best
 )
-SELECT id, round(sum(gain)::numeric, {DIGITS})::float8 AS score, sum(gain) FILTER (WHERE NOT is_light) AS solid, most.most
+SELECT id, round(sum(gain)::numeric, {ranking.DIGITS})::float8 AS score, sum(gain) FILTER (WHERE NOT is_light) AS solid, most.most
   FROM gain, most
  GROUP BY id, most.most
 HAVING sum(gain) FILTER (WHERE NOT is_light) > 0

@@ -46,6 +46,7 @@ def _choose(text: str, among: tuple[str, ...]) -> str:
 
 @cache
 def _identifier() -> Any:
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+    # Here, for it takes 80 MB that most never need.
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier  # type: ignore[import-untyped]  # has no types
 
     return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

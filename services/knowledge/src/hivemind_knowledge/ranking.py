@@ -29,6 +29,9 @@ PRIOR: Final = 50
 LEAST_COVERAGE: Final = {"lenient": 0.4, "normal": 0.5, "strict": 0.65}
 """The coverage from which a snippet counts as an answer, by the bot's strictness; docs/search.md has the curve."""
 
+DIGITS: Final = 9
+"""Scores that agree to so many digits are ties, whoever summed them up: the older snippet comes first."""
+
 FEWEST_WORDS: Final = 3
 """A question of fewer words is judged as if it had these: one word that is there proves little."""
 
