@@ -61,7 +61,7 @@ class Finder:
     async def search(self, _call: Call, request: SearchSnippets) -> SearchResult:
         """Find snippets for a person: scores, excerpts, and where in them the words of the query stand."""
         with self._search_seconds.time():
-            found = await self._find(request.bot_id, request.query, request.limit)
+            found = await self.find(request.bot_id, request.query, request.limit)
             texts = await self._texts(request.bot_id, [snippet_id for snippet_id, _ in found.hits], found)
         self._searches.inc()
         hits = []
@@ -84,7 +84,7 @@ class Finder:
     async def find_passages(self, _call: Call, request: FindPassages) -> PassagesFound:
         """Find what a bot may answer with; nothing when no snippet covers the question."""
         with self._search_seconds.time():
-            found = await self._find(request.bot_id, request.question, request.limit)
+            found = await self.find(request.bot_id, request.question, request.limit)
             covering = {
                 snippet_id: match.coverage
                 for snippet_id, match in found.hits
@@ -107,7 +107,8 @@ class Finder:
         log.info("knowledge.searched", bot_id=str(request.bot_id), found=len(items))
         return PassagesFound(items=tuple(items))
 
-    async def _find(self, bot_id: BotId, text: str, limit: int) -> Found:
+    async def find(self, bot_id: BotId, text: str, limit: int) -> Found:
+        """Find the best snippets for a question, however little they cover it."""
         async with self._database.connection() as conn:
             question = await corpus_sql.read_question(conn, bot_id, text)
             words = await _words_of(question, text)
