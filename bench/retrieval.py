@@ -46,10 +46,10 @@ class Rig:
 @asynccontextmanager
 async def rig() -> AsyncIterator[Rig]:
     """Entered: a migrated database runs. Left: it is gone."""
+    account = embedded_account()
     with tempfile.TemporaryDirectory() as folder:
-        account = embedded_account()
         if account is not None:
-            Path(folder).chmod(0o711)
+            _let_pass(Path(folder))
         postgres = EmbeddedPostgres(Path(folder) / "postgres", password=PASSWORD, account=account, durable=False)
         await postgres.start()
         try:
@@ -67,6 +67,10 @@ async def rig() -> AsyncIterator[Rig]:
                 await owner.close()
         finally:
             await postgres.stop()
+
+
+def _let_pass(folder: Path) -> None:
+    folder.chmod(0o711)
 
 
 class Loaded:

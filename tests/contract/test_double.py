@@ -392,7 +392,7 @@ async def test_a_snippet_is_added_shown_listed_and_forgotten(desk: Instance) -> 
     assert response.headers["Location"] == at
     assert set(snippet) == SNIPPET
     assert {name: snippet[name] for name in draft} == draft | {"title": "Hours"}
-    assert snippet["language"] is None
+    assert snippet["language"] == "en"
     _, shown, _ = await desk.call("GET", at, expect=200)
     assert shown == snippet
     _, page, _ = await desk.call("GET", KNOWLEDGE, expect=200)
@@ -433,6 +433,51 @@ async def test_a_wrong_snippet_is_refused_at_its_places(
     draft = {"title": "Hours", "body": "We open at nine."} | changed
     await refusal(desk, "POST", KNOWLEDGE, 422, "validation_failed", *paths, json=draft)
     await refusal(desk, "POST", KNOWLEDGE, 422, "validation_failed", "title", "body", json={})
+
+
+async def test_a_snippet_is_edited_by_whoever_knows_its_state(desk: Instance) -> None:
+    draft = {"title": "Hours", "body": "We open at nine.", "tags": ["time"], "source": "hours.md"}
+    _, snippet, response = await desk.call("POST", KNOWLEDGE, json=draft, expect=201)
+    at, tag = f"{KNOWLEDGE}/{snippet['id']}", response.headers["ETag"]
+
+    change = {"title": "Opening hours", "tags": None, "source": None}
+    _, edited, response = await desk.call("PATCH", at, json=change, headers={"If-Match": tag}, expect=200)
+
+    assert edited == snippet | {
+        "title": "Opening hours",
+        "tags": [],
+        "source": None,
+        "updated_at": edited["updated_at"],
+    }
+    _, same, again = await desk.call("PATCH", at, json={}, headers={"If-Match": "*"}, expect=200)
+    assert (same, again.headers["ETag"]) == (edited, response.headers["ETag"])
+    for method, more in (("PATCH", {"json": change}), ("DELETE", {})):
+        _, problem, _ = await desk.call(method, at, headers={"If-Match": tag}, expect=412, **more)
+        assert problem["code"] == "precondition_failed"
+        assert (problem["current_etag"], problem["changed_by"]) == (response.headers["ETag"], "ada")
+    await refusal(desk, "PATCH", at, 422, "validation_failed", "id", json={"id": NOBODY})
+    await refusal(desk, "PATCH", at, 422, "validation_failed", "title", json={"title": None})
+    await refusal(desk, "PATCH", at, 422, "validation_failed", "colour", json={"colour": "red"})
+    await refusal(desk, "PATCH", f"{KNOWLEDGE}/{NOBODY}", 404, "snippet_not_found", json={"colour": "red"})
+
+
+async def test_all_with_a_tag_are_forgotten(desk: Instance) -> None:
+    for number in range(3):
+        draft = {"title": f"Sale {number}", "body": "Summer sale.", "tags": ["sale"]}
+        await desk.call("POST", KNOWLEDGE, json=draft, expect=201)
+
+    _, body, _ = await desk.call("DELETE", f"{KNOWLEDGE}?tag=sale", expect=200)
+    assert body == {"deleted": 3}
+    _, body, _ = await desk.call("DELETE", f"{KNOWLEDGE}?tag=sale", expect=200)
+    assert body == {"deleted": 0}
+    await refusal(desk, "DELETE", KNOWLEDGE, 422, "validation_failed", "query.tag")
+
+
+async def test_gaps_that_are_not_there(desk: Instance) -> None:
+    _, page, _ = await desk.call("GET", f"{KNOWLEDGE}/gaps", expect=200)
+    assert page == {"items": [], "next": None}
+    await refusal(desk, "POST", f"{KNOWLEDGE}/gaps/{NOBODY}/snippet", 404, "gap_not_found", json={})
+    await refusal(desk, "DELETE", f"{KNOWLEDGE}/gaps/{NOBODY}", 404, "gap_not_found")
 
 
 async def test_of_a_bot_that_is_not_there_nothing_else_is_judged(door: Instance) -> None:

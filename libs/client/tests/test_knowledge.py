@@ -238,3 +238,94 @@ async def test_search(hm: Hm, double: GatewayDouble) -> None:
     ran = await hm("knowledge", "search", "helpdesk", "weather")
     assert (ran.code, ran.out, ran.err) == (0, "", "helpdesk has nothing about that.\n")
     assert (await hm("knowledge", "search", "helpdesk", "\udcff")).code == 2
+
+
+async def test_edit_by_flags_and_by_a_file(hm: Hm, double: GatewayDouble, tmp_path: Path) -> None:
+    snippet = double.add_snippet("helpdesk", "Refunds", "Ten days.", tags=["a"], source="x.md")
+    edit = ("knowledge", "edit", "helpdesk", snippet["id"])
+    flags = ("--title", "Money back", "--tag", "b", "--tag", "c", "--clear", "source", "--language", "de")
+
+    ran = await hm(*edit, *flags, "--json")
+
+    assert ran.json == double.snippets["helpdesk"][0]
+    assert double.seen[-1].body == {"source": None, "title": "Money back", "tags": ["b", "c"], "language": "de"}
+    assert double.seen[-1].headers["If-Match"].startswith('"')
+    (tmp_path / "new.md").write_text("# Repayments\nEight days.\n")
+    assert (await hm(*edit, str(tmp_path / "new.md"))).out == f"{snippet['id']}  Repayments\n"
+    assert double.seen[-1].body == {"title": "Repayments", "body": "Eight days."}
+    assert (await hm(*edit, "--body", "Eight days.")).out == f"{snippet['id']}  Repayments (as it was)\n"
+    assert (await hm(*edit, "--body", "Nine.", "--quiet", "--allow-secret", "it is none")).out == f"{snippet['id']}\n"
+    assert double.seen[-1].body == {"body": "Nine.", "allow_secret": "it is none"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "there is nothing to change"),
+        (("--clear", "title"), "--clear title"),
+        (("new.md", "--body", "x"), "--body and a file"),
+    ],
+)
+async def test_an_edit_that_cannot_be_is_refused_before_anything_is_sent(
+    hm: Hm, double: GatewayDouble, arguments: tuple[str, ...], words: str
+) -> None:
+    snippet = double.add_snippet("helpdesk", "Refunds", "Ten days.")
+    ran = await hm("knowledge", "edit", "helpdesk", snippet["id"], *arguments)
+    assert ran.code == 2
+    assert words in ran.err
+    assert double.seen == []
+
+
+async def test_an_edit_in_the_editor(
+    hm: Hm, double: GatewayDouble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snippet = double.add_snippet("helpdesk", "Refunds", "Ten days.")
+    edit = ("knowledge", "edit", "helpdesk", snippet["id"])
+    monkeypatch.setattr("hivemind_client.cli.editing.stdin_is_terminal", lambda: True)
+    editor = tmp_path / "editor"
+    editor.write_text("#!/bin/sh\nsed -i 's/Ten/Eight/' \"$1\"; touch -d '+5 seconds' \"$1\"\n")
+    editor.chmod(0o755)
+    monkeypatch.setenv("VISUAL", str(editor))
+
+    assert (await hm(*edit)).code == 0
+    assert double.seen[-1].body == {"title": "Refunds", "body": "Eight days."}
+    monkeypatch.setenv("VISUAL", "true")
+    ran = await hm(*edit)
+    assert (ran.code, "nothing was changed" in ran.err) == (2, True)
+
+
+async def test_an_edit_never_goes_over_what_somebody_else_has_changed(hm: Hm, double: GatewayDouble) -> None:
+    snippet = double.add_snippet("helpdesk", "Refunds", "Ten days.")
+    path = f"{ADD}/{snippet['id']}"
+    double.script("PATCH", path, refused(412, "precondition_failed", "ada has changed it since: look at it again"))
+    ran = await hm("knowledge", "edit", "helpdesk", snippet["id"], "--body", "Nine days.")
+    assert ran.code != 0
+    assert "ada has changed it" in ran.err
+    assert double.snippets["helpdesk"][0]["body"] == "Ten days."
+
+
+async def test_all_that_has_a_tag_is_deleted(hm: Hm, double: GatewayDouble) -> None:
+    for number in range(3):
+        double.add_snippet("helpdesk", f"Title {number}", "Body", tags=["x"] if number else ["y"])
+    assert (await hm("knowledge", "delete", "helpdesk", "--tag", "x", "--yes")).out == "Deleted 2 snippets.\n"
+    assert (await hm("knowledge", "delete", "helpdesk", "--tag", "y", "--yes", "--json")).json == {"deleted": 1}
+    assert (await hm("knowledge", "delete", "helpdesk", "--yes")).code == 2
+    assert (await hm("knowledge", "delete", "helpdesk", "some-id", "--tag", "x", "--yes")).code == 2
+
+
+async def test_gaps_are_listed_answered_and_dismissed(hm: Hm, double: GatewayDouble, tmp_path: Path) -> None:
+    first, second = (double.add_gap("helpdesk", f"Question {n}?", asked=n)["id"] for n in (1, 2))
+    assert (await hm("knowledge", "gaps", "helpdesk", "--quiet")).out.split() == [second, first]
+    assert "Question 2?" in (await hm("knowledge", "gaps", "helpdesk")).out
+    assert len((await hm("knowledge", "gaps", "helpdesk", "--limit", "1", "--json")).json["items"]) == 1
+
+    (tmp_path / "answer.md").write_text("# Question 1\nYes.\n")
+    ran = await hm("knowledge", "add", "helpdesk", str(tmp_path / "answer.md"), "--gap", first)
+    assert ran.code == 0
+    assert double.snippets["helpdesk"][0]["title"] == "Question 1"
+    assert (await hm("knowledge", "gaps", "helpdesk", "--dismiss", second)).out == f"Dismissed {second}.\n"
+    assert (await hm("knowledge", "gaps", "helpdesk", "--dismiss", second)).code == 9
+    ran = await hm("knowledge", "gaps", "helpdesk")
+    assert (ran.code, ran.out) == (0, "")
+    assert "had an answer" in ran.err
+    assert (await hm("knowledge", "add", "helpdesk", "a.md", "b.md", "--gap", first)).code == 2

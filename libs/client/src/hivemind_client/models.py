@@ -147,8 +147,24 @@ class Snippet(Document):
     body: str
     tags: list[str] = []
     source: str | None = None
+    language: str | None = None
     created_at: str | None = None
     updated_at: str | None = None
+
+
+class Gap(Document):
+    """A question that a bot had no answer to, and how often it was asked."""
+
+    id: str
+    question: str
+    asked: int = 1
+    last_asked_at: str | None = None
+
+
+class Deleted(Document):
+    """How many were deleted at once."""
+
+    deleted: int
 
 
 class SearchHit(Document):

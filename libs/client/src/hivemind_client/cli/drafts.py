@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hivemind_client.cli.inputs import text_from, too_long, without_blank_ends
@@ -29,21 +29,24 @@ def from_file(name: str, *, title: str | None = None, source: str | None = None)
     name the source. With a title given, the whole file is the body.
     """
     text = text_from(name, at_most=LONGEST_BODY, spare=LONGEST_TITLE + len("# \n\n"))
-    shown = "standard input" if name == "-" else name
     # A name need not be UTF-8, what is sent must be.
     base = None if name == "-" else os.fsencode(Path(name).name).decode("utf-8", "replace")
+    draft = from_text(text, "standard input" if name == "-" else name, title=title, untitled=base)
+    return replace(draft, source=source or base)
+
+
+def from_text(text: str, shown: str, *, title: str | None = None, untitled: str | None = None) -> Draft:
+    """A text as a snippet: its title, unless one is given, is its first line `# …`, else `untitled`."""
     first, _, rest = text.partition("\n")
     body, heading = text, ""
     if title is None and first.startswith("# ") and (heading := first[2:].strip()):
         body = without_blank_ends(rest) if rest.strip() else ""
-    title = title or heading or base
+    title = title or heading or untitled
     if title is None:
-        raise UsageError(
-            "a text on standard input needs a title", hint='begin it with a line "# Title", or give --title'
-        )
+        raise UsageError(f"{shown} needs a title", hint='begin it with a line "# Title", or give --title')
     if not body:
         raise RefusedError(f"{shown} has a title and nothing below it", hint="write the answer below the heading")
-    return checked(Draft(title, body, source or base), shown)
+    return checked(Draft(title, body, None), shown)
 
 
 def checked(draft: Draft, where: str) -> Draft:

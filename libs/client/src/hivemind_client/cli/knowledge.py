@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hivemind_client.cli import teaching
+from hivemind_client.cli import editing, teaching
 from hivemind_client.cli.drafts import Draft, checked, from_file
 from hivemind_client.cli.frame import Hm, command, group
 from hivemind_client.cli.inputs import confirmed, stdin_is_terminal
@@ -14,6 +14,7 @@ from hivemind_client.cli.output import one_line
 from hivemind_client.cli.refusals import UsageError
 
 if TYPE_CHECKING:
+    from hivemind_client.client import HivemindClient
     from hivemind_client.models import Snippet
 
 Slug = Annotated[str, typer.Argument(metavar="SLUG", help="The bot.")]
@@ -52,11 +53,37 @@ def register(app: typer.Typer) -> None:
             show,
             "hm knowledge show helpdesk 0192c7f0-…\nhm knowledge show helpdesk 0192c7f0-… --json | jq -r .body",
         ),
-        ("delete", delete, "hm knowledge delete helpdesk 0192c7f0-…\nhm knowledge delete helpdesk 0192c7f0-… --yes"),
+        (
+            "edit",
+            editing.edit,
+            """
+            hm knowledge edit helpdesk 0192c7f0-…
+            hm knowledge edit helpdesk 0192c7f0-… refunds.md
+            hm knowledge edit helpdesk 0192c7f0-… --title Refunds --tag billing --clear source
+            """,
+        ),
+        (
+            "delete",
+            delete,
+            """
+            hm knowledge delete helpdesk 0192c7f0-…
+            hm knowledge delete helpdesk 0192c7f0-… --yes
+            hm knowledge delete helpdesk --tag "summer sale" --yes
+            """,
+        ),
         (
             "search",
             search,
             'hm knowledge search helpdesk "how long do refunds take"\nhm knowledge search helpdesk refunds --limit 3 --json',
+        ),
+        (
+            "gaps",
+            gaps,
+            """
+            hm knowledge gaps helpdesk
+            hm knowledge add helpdesk gift-cards.md --gap 0192c7f0-…
+            hm knowledge gaps helpdesk --dismiss 0192c7f0-…
+            """,
         ),
     ):
         command(knowledge, name, examples=examples)(function)
@@ -84,6 +111,15 @@ async def add(
     source: Annotated[
         str | None, typer.Option("--source", metavar="TEXT", help="Where it comes from; else the file's base name.")
     ] = None,
+    language: Annotated[
+        str | None, typer.Option("--language", metavar="CODE", help="As in en, de, fr; else it is detected.")
+    ] = None,
+    gap: Annotated[
+        str | None, typer.Option("--gap", metavar="ID", help="The question it answers, as hm knowledge gaps names it.")
+    ] = None,
+    allow_secret: Annotated[
+        str | None, typer.Option("--allow-secret", metavar="REASON", help="Why what looks like a secret may be known.")
+    ] = None,
 ) -> int:
     """Teach a bot, a snippet for each file. The next search and the next answer know it."""
     names = [*(files or []), *([file] if file is not None else [])]
@@ -93,10 +129,13 @@ async def add(
         raise UsageError(
             "--title is for one snippet, and these are several files", hint='begin each file with "# Title"'
         )
+    if gap is not None and len(names) > 1:
+        raise UsageError("--gap is for one snippet, and these are several files")
     if names.count("-") > 1:
         raise UsageError("standard input can be read once only")
+    more: dict[str, Any] = {"tags": tags or [], "language": language, "allow_secret": allow_secret}
     if len(names) > 1:
-        return await teaching.teach_files(hm, slug, names, tags or [], source)
+        return await teaching.teach_files(hm, slug, names, source, more)
     if names:
         draft = from_file(names[0], title=title, source=source)
     elif title is not None and body is not None:
@@ -104,7 +143,7 @@ async def add(
     else:
         raise UsageError("there is nothing to add", hint="give a FILE, or --title with --body or --file")
     async with hm.client() as hivemind:
-        snippet = await hivemind.add_snippet(slug, draft.title, draft.body, tags=tags or [], source=draft.source)
+        snippet = await hivemind.add_snippet(slug, draft.title, draft.body, source=draft.source, gap=gap, **more)
     if hm.out.as_json:
         hm.out.document(snippet.raw)
     else:
@@ -149,22 +188,75 @@ async def show(hm: Hm, slug: Slug, snippet_id: SnippetId) -> None:
 async def delete(
     hm: Hm,
     slug: Slug,
-    snippet_id: SnippetId,
+    snippet_id: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="The snippet, as hm knowledge list names it.")
+    ] = None,
+    tag: Annotated[str | None, typer.Option("--tag", metavar="TAG", help="All snippets that have it, instead.")] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed without a terminal.")] = False,
 ) -> None:
-    """Make a bot forget a snippet, for good."""
+    """Make a bot forget a snippet, or all with a tag, for good."""
+    if (snippet_id is None) == (tag is None):
+        raise UsageError("which one is to be deleted?", hint="give an ID, or --tag TAG for all that have it")
     if not yes and not stdin_is_terminal():
         raise UsageError("without a terminal nobody can be asked", hint="add --yes to delete without asking")
     async with hm.client() as hivemind:
-        if not yes:
-            snippet = await hivemind.snippet(slug, snippet_id)
-            if not confirmed(f"Delete {one_line(snippet.title)!r} of {slug} for good?"):
-                raise UsageError("nothing was deleted", hint="answer y, or give --yes")
-        await hivemind.delete_snippet(slug, snippet_id)
+        if not yes and not confirmed(await _question(hivemind, slug, snippet_id, tag)):
+            raise UsageError("nothing was deleted", hint="answer y, or give --yes")
+        if snippet_id is not None:
+            await hivemind.delete_snippet(slug, snippet_id)
+            told: dict[str, Any] = {"deleted": snippet_id}
+            words = f"Deleted {snippet_id}."
+        else:
+            deleted = await hivemind.delete_tagged(slug, tag or "")
+            told = {"deleted": deleted}
+            words = f"Deleted {deleted} {'snippet' if deleted == 1 else 'snippets'}."
     if hm.out.as_json:
-        hm.out.document({"deleted": snippet_id})
+        hm.out.document(told)
     elif not hm.out.quiet:
-        hm.out.line(f"Deleted {snippet_id}.")
+        hm.out.line(words)
+
+
+async def _question(hivemind: HivemindClient, slug: str, snippet_id: str | None, tag: str | None) -> str:
+    if snippet_id is None:
+        known = [snippet async for snippet in hivemind.snippets(slug)]
+        count = sum(tag in snippet.tags for snippet in known)
+        return f"Delete {count} of the {len(known)} snippets of {slug} for good?"
+    snippet = await hivemind.snippet(slug, snippet_id)
+    return f"Delete {one_line(snippet.title)!r} of {slug} for good?"
+
+
+async def gaps(
+    hm: Hm,
+    slug: Slug,
+    limit: Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="At most so many; else all.")] = None,
+    dismiss: Annotated[
+        str | None, typer.Option("--dismiss", metavar="ID", help="Forget this one: it needs no answer.")
+    ] = None,
+) -> None:
+    """List the questions that a bot had no answer to, newest first."""
+    async with hm.client() as hivemind:
+        if dismiss is not None:
+            await hivemind.dismiss_gap(slug, dismiss)
+            found = []
+        else:
+            found = [gap async for gap in hivemind.gaps(slug, at_most=limit)]
+    if dismiss is not None:
+        if hm.out.as_json:
+            hm.out.document({"dismissed": dismiss})
+        elif not hm.out.quiet:
+            hm.out.line(f"Dismissed {dismiss}.")
+    elif hm.out.as_json:
+        hm.out.items(gap.raw for gap in found)
+    elif hm.out.quiet:
+        for gap in found:
+            hm.out.line(gap.id)
+    elif found:
+        hm.out.table(
+            ("ID", "ASKED", "LAST", "QUESTION"),
+            [(g.id, str(g.asked), g.last_asked_at or "-", g.question) for g in found],
+        )
+    else:
+        hm.out.note(f"{slug} had an answer to whatever it was asked.")
 
 
 async def search(
@@ -196,6 +288,7 @@ def _card(snippet: Snippet) -> list[tuple[str, Any]]:
         ("title", snippet.title),
         ("tags", ", ".join(snippet.tags)),
         ("source", snippet.source),
+        ("language", snippet.language),
         ("created", snippet.created_at),
         ("changed", snippet.updated_at),
     ]

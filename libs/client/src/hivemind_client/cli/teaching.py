@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -41,8 +41,8 @@ class NotAllAddedError(ClientError):
         return {**super().document, "title": "Not all added", "failed": failed}
 
 
-async def teach_files(hm: Hm, slug: str, names: list[str], tags: list[str], source: str | None) -> int:
-    """Add a snippet for each file, in order, and say what became of each."""
+async def teach_files(hm: Hm, slug: str, names: list[str], source: str | None, more: Mapping[str, Any]) -> int:
+    """Add a snippet for each file, in order, and say what became of each; `more` is what all of them have."""
     added: list[Snippet] = []
     failed: Failed = []
     async with hm.client() as hivemind:
@@ -50,9 +50,7 @@ async def teach_files(hm: Hm, slug: str, names: list[str], tags: list[str], sour
             for position, name in enumerate(names):
                 try:
                     draft = from_file(name, source=source)
-                    added.append(
-                        await hivemind.add_snippet(slug, draft.title, draft.body, tags=tags, source=draft.source)
-                    )
+                    added.append(await hivemind.add_snippet(slug, draft.title, draft.body, source=draft.source, **more))
                 except ClientError as error:
                     if not _of_the_file(error):
                         if not added and not failed:

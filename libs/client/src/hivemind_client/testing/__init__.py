@@ -5,6 +5,7 @@ It knows the routes that this client uses and answers them as the API does; `scr
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -63,6 +64,7 @@ class GatewayDouble:
     """By token, the newest first in the list that is told."""
     bots: dict[str, dict[str, Any]] = field(default_factory=dict)
     snippets: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    gaps: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     conversations: set[str] = field(default_factory=set)
     components: dict[str, dict[str, str]] = field(
         default_factory=lambda: {name: {"status": "ok", "detail": ""} for name in COMPONENTS}
@@ -100,7 +102,7 @@ class GatewayDouble:
             "updated_at": NOW,
             **members,
         }
-        self.bots[slug], self.snippets[slug] = bot, []
+        self.bots[slug], self.snippets[slug], self.gaps[slug] = bot, [], []
         return bot
 
     def add_snippet(self, slug: str, title: str, body: str, **members: Any) -> dict[str, Any]:
@@ -111,7 +113,7 @@ class GatewayDouble:
             "body": body,
             "tags": [],
             "source": None,
-            "language": None,
+            "language": "en",
             "created_at": NOW,
             "updated_at": NOW,
             **members,
@@ -120,6 +122,12 @@ class GatewayDouble:
         self.bots[slug]["knowledge_search_enabled"] = True
         self.count_snippets(slug)
         return snippet
+
+    def add_gap(self, slug: str, question: str, asked: int = 1) -> dict[str, Any]:
+        """A question without an answer that is there without having been asked."""
+        gap = {"id": self.new_id(), "question": question, "asked": asked, "last_asked_at": NOW}
+        self.gaps[slug].insert(0, gap)
+        return gap
 
     def count_snippets(self, slug: str) -> None:
         """Let a bot's profile say how much it knows."""
@@ -206,8 +214,13 @@ def _app(double: GatewayDouble) -> web.Application:
             web.post(base + "/{slug}/knowledge", routes.add_snippet),
             web.get(base + "/{slug}/knowledge", routes.list_snippets),
             web.get(base + "/{slug}/knowledge/search", routes.search),
+            web.get(base + "/{slug}/knowledge/gaps", routes.list_gaps),
             web.get(base + "/{slug}/knowledge/{id}", routes.show_snippet),
+            web.patch(base + "/{slug}/knowledge/{id}", routes.edit_snippet),
             web.delete(base + "/{slug}/knowledge/{id}", routes.delete_snippet),
+            web.delete(base + "/{slug}/knowledge", routes.delete_tagged),
+            web.post(base + "/{slug}/knowledge/gaps/{id}/snippet", routes.fill_gap),
+            web.delete(base + "/{slug}/knowledge/gaps/{id}", routes.dismiss_gap),
             web.post(base + "/{slug}/chat", routes.chat),
         ]
     )
@@ -311,23 +324,62 @@ class _Routes:
         return web.json_response(self._bot(request))
 
     async def add_snippet(self, request: web.Request) -> web.Response:
-        slug = self._bot(request)["slug"]
+        return await self._added(request, self._bot(request)["slug"])
+
+    async def _added(self, request: web.Request, slug: str) -> web.Response:
         form = forms.checked(await _body(request), forms.SNIPPET, needs=("title", "body"))
+        form.pop("allow_secret", None)
         snippet = self.double.add_snippet(slug, **form | {"title": form["title"].strip()})
         at = f"/api/v1/bots/{slug}/knowledge/{snippet['id']}"
-        return web.json_response(snippet, status=201, headers={"Location": at})
+        return web.json_response(snippet, status=201, headers={"Location": at, "ETag": _tag(snippet)})
 
     async def list_snippets(self, request: web.Request) -> web.Response:
         slug = self._bot(request)["slug"]
         return _page(_query(request, forms.PAGE), self.double.snippets[slug])
 
     async def show_snippet(self, request: web.Request) -> web.Response:
-        return web.json_response(self._snippet(request))
+        snippet = self._snippet(request)
+        return web.json_response(snippet, headers={"ETag": _tag(snippet)})
+
+    async def edit_snippet(self, request: web.Request) -> web.Response:
+        snippet = self._snippet(request)
+        form = forms.checked(await _body(request), forms.EDIT)
+        _check_match(request, snippet)
+        form.pop("allow_secret", None)
+        if form.get("tags", ()) is None:
+            form["tags"] = []
+        if any(snippet[name] != value for name, value in form.items()):
+            snippet |= form | {"updated_at": LATER}
+        return web.json_response(snippet, headers={"ETag": _tag(snippet)})
 
     async def delete_snippet(self, request: web.Request) -> web.Response:
         slug, snippet = request.match_info["slug"], self._snippet(request)
+        _check_match(request, snippet)
         self.double.snippets[slug].remove(snippet)
         self.double.count_snippets(slug)
+        return web.Response(status=204)
+
+    async def delete_tagged(self, request: web.Request) -> web.Response:
+        slug = self._bot(request)["slug"]
+        tag = _query(request, forms.TAG, needs=("tag",))["tag"]
+        before = self.double.snippets[slug]
+        self.double.snippets[slug] = [snippet for snippet in before if tag not in snippet["tags"]]
+        self.double.count_snippets(slug)
+        return web.json_response({"deleted": len(before) - len(self.double.snippets[slug])})
+
+    async def list_gaps(self, request: web.Request) -> web.Response:
+        slug = self._bot(request)["slug"]
+        return _page(_query(request, forms.PAGE), self.double.gaps[slug])
+
+    async def fill_gap(self, request: web.Request) -> web.Response:
+        slug, gap = request.match_info["slug"], self._gap(request)
+        added = await self._added(request, slug)
+        self.double.gaps[slug].remove(gap)
+        return added
+
+    async def dismiss_gap(self, request: web.Request) -> web.Response:
+        slug, gap = request.match_info["slug"], self._gap(request)
+        self.double.gaps[slug].remove(gap)
         return web.Response(status=204)
 
     async def search(self, request: web.Request) -> web.Response:
@@ -416,6 +468,13 @@ class _Routes:
                 return snippet
         raise Refusal(404, "snippet_not_found", "this bot has no such snippet")
 
+    def _gap(self, request: web.Request) -> dict[str, Any]:
+        slug = self._bot(request)["slug"]
+        for gap in self.double.gaps[slug]:
+            if gap["id"] == request.match_info["id"]:
+                return gap
+        raise Refusal(404, "gap_not_found", "this bot has no such question without an answer")
+
     def _found(self, slug: str, question: str) -> list[dict[str, Any]]:
         words = set(question.lower().replace("?", "").split())
         return [s for s in self.double.snippets[slug] if words & set(f"{s['title']} {s['body']}".lower().split())]
@@ -431,6 +490,17 @@ async def _body(request: web.Request) -> Any:
         return json.loads(raw)
     except ValueError:
         raise Refusal(400, "malformed_json", "the body is not JSON") from None
+
+
+def _tag(shown: dict[str, Any]) -> str:
+    return f'"{hashlib.sha256(json.dumps(shown).encode()).hexdigest()[:32]}"'
+
+
+def _check_match(request: web.Request, shown: dict[str, Any]) -> None:
+    sent = request.headers.get("If-Match")
+    if sent not in {None, "*", _tag(shown)}:
+        detail = "ada has changed it since: look at it again"
+        raise Refusal(412, "precondition_failed", detail, current_etag=_tag(shown), changed_by="ada")
 
 
 def _query(request: web.Request, form: Mapping[str, forms.Rule], *, needs: tuple[str, ...] = ()) -> dict[str, str]:

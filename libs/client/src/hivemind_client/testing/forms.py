@@ -82,6 +82,11 @@ def anything(path: str, value: Any) -> Iterator[Fault]:  # noqa: ARG001  # the s
     return iter(())
 
 
+def read_only(path: str, value: Any) -> Iterator[Fault]:  # noqa: ARG001  # the signature is that of every rule
+    """What is shown and cannot be changed."""
+    yield path, "read_only", "cannot be changed"
+
+
 def perhaps(rule: Rule) -> Rule:
     """This or null."""
     return lambda path, value: iter(()) if value is None else rule(path, value)
@@ -146,7 +151,17 @@ SNIPPET = {
     "body": text(1, 20_000, blank=False),
     "tags": several(text(1, 40), 20),
     "source": perhaps(text(1, 500)),
+    "language": perhaps(one_of("da", "de", "en", "es", "fi", "fr", "it", "nl", "no", "pt", "ru", "sv")),
+    "allow_secret": perhaps(text(1, 200, blank=False)),
 }
+EDIT = {
+    "title": SNIPPET["title"],
+    "body": SNIPPET["body"],
+    "tags": perhaps(SNIPPET["tags"]),
+    **{name: SNIPPET[name] for name in ("source", "language", "allow_secret")},
+    **dict.fromkeys(("id", "created_at", "updated_at"), read_only),
+}
+TAG = {"tag": text(1, 40)}
 CHAT = {"message": text(1, 8_000, blank=False), "conversation_id": perhaps(ID)}
 PAGE = {"limit": number(1, 200), "cursor": text()}
 BOTS = {**PAGE, "status": one_of("active", "paused", "archived"), "tier": one_of("public", "internal", "restricted")}
