@@ -130,8 +130,8 @@ async def _abstaining(loaded: Sequence[Loaded], rounds: list[dict[str, Any]]) ->
         _print_curve(name, curve)
         normal = LEAST_COVERAGE["normal"]
         figures.append(figure("own questions answered", name, 100 * _share(own, normal), "%", least=95))
-        for kind, found in foreign:
-            figures.append(figure(f"refused, {kind}", name, 100 * (1 - _share(found, normal)), "%"))
+        for kind, coverages in foreign:
+            figures.append(figure(f"refused, {kind}", name, 100 * (1 - _share(coverages, normal)), "%"))
         figures.append(figure("refused, answers taken out", name, 100 * (1 - _share(without, normal)), "%", least=15))
     if refused_rates[LEAST_COVERAGE["normal"]]:
         figures.append(

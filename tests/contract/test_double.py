@@ -451,7 +451,8 @@ async def test_a_snippet_is_edited_by_whoever_knows_its_state(desk: Instance) ->
     }
     _, same, again = await desk.call("PATCH", at, json={}, headers={"If-Match": "*"}, expect=200)
     assert (same, again.headers["ETag"]) == (edited, response.headers["ETag"])
-    for method, more in (("PATCH", {"json": change}), ("DELETE", {})):
+    changes: tuple[tuple[str, dict[str, Any]], ...] = (("PATCH", {"json": change}), ("DELETE", {}))
+    for method, more in changes:
         _, problem, _ = await desk.call(method, at, headers={"If-Match": tag}, expect=412, **more)
         assert problem["code"] == "precondition_failed"
         assert (problem["current_etag"], problem["changed_by"]) == (response.headers["ETag"], "ada")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from hivemind_common import audit
 from hivemind_common.bus import Call
@@ -18,6 +19,7 @@ from hivemind_common.contracts.knowledge import (
     GapPage,
     ListGaps,
     ListSnippets,
+    LooksLikeSecretError,
     RemoveSnippet,
     RemoveTagged,
     Snippet,
@@ -29,6 +31,7 @@ from hivemind_common.contracts.knowledge import (
 from hivemind_common.db import Conn, Database
 from hivemind_common.ids import BotId, IdMaker, SnippetId
 from hivemind_knowledge import gaps, languages, storage
+from hivemind_knowledge.secrets import find_secrets
 from hivemind_knowledge.storage import Spoken
 
 
@@ -42,6 +45,7 @@ class Library:
 
     async def add(self, call: Call, request: AddSnippet) -> Snippet:
         """Keep a snippet; the next search finds it."""
+        _check_secrets(request.draft)
         spoken = await self._spoken(request.bot_id, request.draft)
         async with self._database.transaction() as conn:
             return await self._add(conn, call, request.bot_id, request.draft, spoken)
@@ -66,6 +70,8 @@ class Library:
             held = await storage.lock_snippet(conn, request.bot_id, request.snippet_id)
             check_expected(request.expected, held.snippet, held.changed_by)
             draft = _edited(held, request)
+            if (draft.title, draft.body) != (held.snippet.title, held.snippet.body):
+                _check_secrets(draft)
             spoken = held.spoken
             if draft.language is not None:
                 spoken = Spoken(draft.language, is_given=True)
@@ -77,7 +83,7 @@ class Library:
             snippet = await storage.edit_snippet(
                 conn, request.bot_id, request.snippet_id, draft, spoken, self._clock(), call.principal.name
             )
-            details = {"bot_id": request.bot_id, "changed": changed}
+            details = {"bot_id": request.bot_id, "changed": changed} | _allowance(draft)
             await audit.record(conn, call, "snippet.changed", target=request.snippet_id, details=details)
         return snippet
 
@@ -113,6 +119,7 @@ class Library:
 
     async def fill_gap(self, call: Call, request: FillGap) -> Snippet:
         """Teach a bot what was missing."""
+        _check_secrets(request.draft)
         spoken = await self._spoken(request.bot_id, request.draft)
         async with self._database.transaction() as conn:
             await gaps.close(conn, request.bot_id, request.gap_id)
@@ -127,7 +134,8 @@ class Library:
     async def _add(self, conn: Conn, call: Call, bot_id: BotId, draft: SnippetDraft, spoken: Spoken) -> Snippet:
         snippet_id = SnippetId(self._new_id())
         snippet = await storage.add_snippet(conn, bot_id, snippet_id, draft, spoken, self._clock(), call.principal.name)
-        await audit.record(conn, call, "snippet.added", target=snippet_id, details={"bot_id": bot_id})
+        details = {"bot_id": bot_id} | _allowance(draft)
+        await audit.record(conn, call, "snippet.added", target=snippet_id, details=details)
         return snippet
 
     async def _spoken(self, bot_id: BotId, draft: SnippetDraft) -> Spoken:
@@ -136,6 +144,27 @@ class Library:
         async with self._database.connection() as conn:
             usual = await storage.read_languages(conn, bot_id)
         return Spoken(await languages.detect(f"{draft.title}\n{draft.body}", usual), is_given=False)
+
+
+def _places(draft: SnippetDraft) -> list[tuple[str, int, int, str]]:
+    return [
+        (name, found.start, found.end, found.kind)
+        for name, text in (("title", draft.title), ("body", draft.body))
+        for found in find_secrets(text)
+    ]
+
+
+def _check_secrets(draft: SnippetDraft) -> None:
+    """Raise `LooksLikeSecretError` for what looks like a secret, unless somebody said why it may be known."""
+    if draft.allow_secret is None and (places := _places(draft)):
+        raise LooksLikeSecretError.at(places)
+
+
+def _allowance(draft: SnippetDraft) -> dict[str, Any]:
+    """Return what the audit log is told of a secret that was let in: why, and what it looked like."""
+    if draft.allow_secret is None or not (places := _places(draft)):
+        return {}
+    return {"allowed_secret": draft.allow_secret, "looks_like": sorted({kind for _, _, _, kind in places})}
 
 
 def _edited(held: storage.Held, request: EditSnippet) -> SnippetDraft:
