@@ -18,8 +18,12 @@ SESSIONS: Final = "SCHEMATHESIS_SESSIONS"
 """Names the variable that names the file with a session's token in each line."""
 
 CURSOR: Final = ("invalid_cursor", "")
+IF_MATCH: Final = ("validation_failed", "header.If-Match")
 REFUSALS: Final[Mapping[str, set[tuple[str, str]]]] = {
+    "edit_snippet": {IF_MATCH},
+    "remove_snippet": {IF_MATCH},
     "list_bots": {CURSOR},
+    "list_gaps": {CURSOR},
     "list_sessions": {CURSOR},
     "list_snippets": {CURSOR},
     "create_bot": {

@@ -103,8 +103,8 @@ async def test_a_password_is_a_password_whatever_its_characters(servers: Servers
 async def test_a_migration_waits_for_a_table_for_seconds_and_not_for_ever(empty: SecretStr) -> None:
     told = Migration(
         "knowledge",
-        2,
-        "0002_pre_told.sql",
+        9_999,
+        "9999_pre_told.sql",
         "CREATE TABLE knowledge.told AS SELECT current_setting('lock_timeout') AS it",
     )
     await migrate(empty, PASSWORDS, ours=(*migrations(), told))
