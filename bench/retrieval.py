@@ -110,14 +110,14 @@ class Loaded:
     async def yardstick(self) -> Bm25:
         """Return plain BM25 over the same stems."""
         rows = await self._rig.owner.fetch(
-            "SELECT id, ARRAY(SELECT unnest(tsvector_to_array(to_tsvector("
-            " knowledge.stopping_configuration_of(language), title || ' ' || body)))) AS kept,"
-            " to_tsvector(knowledge.stopping_configuration_of(language), title) AS title,"
-            " to_tsvector(knowledge.stopping_configuration_of(language), body) AS body, language"
-            " FROM knowledge.snippet WHERE bot_id = $1",
+            "SELECT id, language, to_tsvector(config, knowledge.words_of(title))::text AS title,"
+            " to_tsvector(config, knowledge.words_of(body))::text AS body"
+            " FROM knowledge.snippet, LATERAL (SELECT knowledge.stopping_configuration_of(language) AS config) AS spoken"
+            " WHERE bot_id = $1",
             self.bot_id,
         )
-        return Bm25(self._rig.owner, {self._ids[row["id"]]: (row["title"], row["body"]) for row in rows})
+        spoken = sorted({row["language"] for row in rows} - {languages.NONE_WE_KNOW})
+        return Bm25(self._rig.owner, spoken, {self._ids[row["id"]]: (row["title"], row["body"]) for row in rows})
 
 
 class Bm25:
@@ -130,8 +130,9 @@ class Bm25:
     B: Final = 0.75
     TITLE: Final = 3
 
-    def __init__(self, owner: Any, texts: Mapping[str, tuple[str, str]]) -> None:
+    def __init__(self, owner: Any, spoken: Sequence[str], texts: Mapping[str, tuple[str, str]]) -> None:
         self._owner = owner
+        self._spoken = spoken
         self._counts = {
             each: Counter(_occurrences(body)) + _times(Counter(_occurrences(title)), self.TITLE)
             for each, (title, body) in texts.items()
@@ -143,10 +144,13 @@ class Bm25:
         self._lengths = {each: counts.total() for each, counts in self._counts.items()}
         self._mean = sum(self._lengths.values()) / max(len(self._lengths), 1)
 
-    async def rank(self, text: str, language: str = "en") -> list[str]:
+    async def rank(self, text: str) -> list[str]:
         """Return the ten best, the best first."""
+        language = await languages.choose(text, self._spoken) if len(self._spoken) > 1 else "en"
         lexemes = await self._owner.fetchval(
-            "SELECT tsvector_to_array(to_tsvector(knowledge.stopping_configuration_of($2), $1))", text, language
+            "SELECT tsvector_to_array(to_tsvector(knowledge.stopping_configuration_of($2), knowledge.words_of($1)))",
+            text,
+            language,
         )
         scores: Counter[str] = Counter()
         for lexeme in lexemes:

@@ -283,7 +283,7 @@ async def test_an_edit_in_the_editor(
     edit = ("knowledge", "edit", "helpdesk", snippet["id"])
     monkeypatch.setattr("hivemind_client.cli.editing.stdin_is_terminal", lambda: True)
     editor = tmp_path / "editor"
-    editor.write_text("#!/bin/sh\nsed -i 's/Ten/Eight/' \"$1\"; touch -d '+5 seconds' \"$1\"\n")
+    editor.write_text("#!/bin/sh\nsed -i 's/Ten/Eight/' \"$1\"\n")
     editor.chmod(0o755)
     monkeypatch.setenv("VISUAL", str(editor))
 
@@ -292,6 +292,10 @@ async def test_an_edit_in_the_editor(
     monkeypatch.setenv("VISUAL", "true")
     ran = await hm(*edit)
     assert (ran.code, "nothing was changed" in ran.err) == (2, True)
+    for odd, words in (("false", "ended with 1"), ("/no/such/editor", "cannot be started")):
+        monkeypatch.setenv("VISUAL", odd)
+        ran = await hm(*edit)
+        assert (ran.code, words in ran.err) == (2, True)
 
 
 async def test_an_edit_never_goes_over_what_somebody_else_has_changed(hm: Hm, double: GatewayDouble) -> None:

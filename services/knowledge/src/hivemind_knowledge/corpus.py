@@ -14,7 +14,7 @@ from uuid import UUID
 import numpy as np
 
 from hivemind_knowledge import ranking
-from hivemind_knowledge.postings import Floats, Lexed, Part
+from hivemind_knowledge.postings import Counts, Floats, Lexed, Part
 from hivemind_knowledge.ranking import Match, Word
 
 GROWTH: Final = 4
@@ -123,29 +123,28 @@ class Corpus:
         }
         heavy = [word for word in words if not word.is_light]
         most = ranking.ceiling([_rarest(word, rarities) for word in heavy])
-        found: list[tuple[float, UUID, float]] = []
+        found: list[tuple[float, UUID, float, int]] = []
         for part in self._parts:
             norms = (
                 1 - ranking.B + ranking.B * part.title_lengths / title_mean,
                 1 - ranking.B + ranking.B * part.body_lengths / body_mean,
             )
-            scores = np.zeros(len(part.ids))
+            scores, held = np.zeros(len(part.ids)), np.zeros(len(part.ids), dtype=np.int32)
             for word in heavy:
-                _add(part, norms, word, rarities, scores)
-            scores[~part.is_alive] = 0.0
+                held[_add(part, norms, word, rarities, scores)] += 1
+            held[~part.is_alive] = 0
             solid = scores.copy()
-            held = solid > 0
             for word in words:
                 if word.is_light:
                     _add(part, norms, word, rarities, scores)
-            scores[~held] = 0.0
+            scores[held == 0] = 0.0
             found.extend(
-                (-round(float(scores[row]), ranking.DIGITS), part.ids[row], float(solid[row]))
+                (-round(float(scores[row]), ranking.DIGITS), part.ids[row], float(solid[row]), int(held[row]))
                 for row in _best(scores, limit)
             )
         return [
-            (snippet_id, Match(-score, ranking.coverage(solid, most, len(heavy))))
-            for score, snippet_id, solid in heapq.nsmallest(limit, found)
+            (snippet_id, Match(-score, ranking.coverage(solid, most, held_words, len(heavy))))
+            for score, snippet_id, solid, held_words in heapq.nsmallest(limit, found)
         ]
 
 
@@ -153,8 +152,8 @@ def _rarest(word: Word, rarities: dict[str, float]) -> float:
     return max((rarities[variant.lexeme] for variant in word.variants), default=0.0)
 
 
-def _add(part: Part, norms: tuple[Floats, Floats], word: Word, rarities: dict[str, float], scores: Floats) -> None:
-    """Add to each row's score what it earns by a word."""
+def _add(part: Part, norms: tuple[Floats, Floats], word: Word, rarities: dict[str, float], scores: Floats) -> Counts:
+    """Add to each row's score what it earns by a word, and return the rows that hold it."""
     gains = []
     for variant in word.variants:
         postings = part.postings(variant.lexeme)
@@ -164,14 +163,17 @@ def _add(part: Part, norms: tuple[Floats, Floats], word: Word, rarities: dict[st
         often = ranking.TITLE * title / norms[0][rows] + body / norms[1][rows]
         factor = word.weight * variant.weight * rarities[variant.lexeme] * (ranking.K1 + 1)
         gains.append((rows, factor * often / (ranking.K1 + often)))
+    if not gains:
+        return np.zeros(0, dtype=np.int32)
     if len(gains) == 1:
         rows, gain = gains[0]
         scores[rows] += gain
-    elif gains:
-        best = np.zeros(len(scores))
-        for rows, gain in gains:
-            best[rows] = np.maximum(best[rows], gain)
-        scores += best
+        return rows
+    best = np.zeros(len(scores))
+    for rows, gain in gains:
+        best[rows] = np.maximum(best[rows], gain)
+    scores += best
+    return np.flatnonzero(best).astype(np.int32)
 
 
 def _best(scores: Floats, limit: int) -> list[int]:

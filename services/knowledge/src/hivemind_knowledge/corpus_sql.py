@@ -89,7 +89,8 @@ WITH asked AS MATERIALIZED (
     SELECT coalesce(sum(best.rarity), 0) * {ranking.K1 + 1} AS most
       FROM (SELECT max(rarity) AS rarity FROM rarity WHERE NOT is_light GROUP BY word) AS best
 )
-SELECT id, round(sum(gain)::numeric, {ranking.DIGITS})::float8 AS score, sum(gain) FILTER (WHERE NOT is_light) AS solid, most.most
+SELECT id, round(sum(gain)::numeric, {ranking.DIGITS})::float8 AS score, sum(gain) FILTER (WHERE NOT is_light) AS solid,
+       count(*) FILTER (WHERE NOT is_light) AS held, most.most
   FROM gain, most
  GROUP BY id, most.most
 HAVING sum(gain) FILTER (WHERE NOT is_light) > 0
@@ -192,7 +193,10 @@ async def rank(conn: Conn, bot_id: BotId, words: Sequence[Word], limit: int) -> 
         [variant.lexeme for variant, _, word in flat if not word.is_light],
         limit,
     )
-    return [(row["id"], Match(row["score"], ranking.coverage(row["solid"], row["most"], len(heavy)))) for row in rows]
+    return [
+        (row["id"], Match(row["score"], ranking.coverage(row["solid"], row["most"], row["held"], len(heavy))))
+        for row in rows
+    ]
 
 
 async def read_unknown(conn: Conn, bot_id: BotId, lexemes: list[str]) -> set[str]:

@@ -26,14 +26,11 @@ LIGHT: Final = 0.35
 PRIOR: Final = 50
 """Snippets that a small corpus is imagined to have besides its own, so that the rarity of words means something there."""
 
-LEAST_COVERAGE: Final = {"lenient": 0.4, "normal": 0.5, "strict": 0.65}
+LEAST_COVERAGE: Final = {"lenient": 0.35, "normal": 0.5, "strict": 0.65}
 """The coverage from which a snippet counts as an answer, by the bot's strictness; docs/search.md has the curve."""
 
 DIGITS: Final = 9
 """Scores that agree to so many digits are ties, whoever summed them up: the older snippet comes first."""
-
-FEWEST_WORDS: Final = 3
-"""A question of fewer words is judged as if it had these: one word that is there proves little."""
 
 
 def rarity(frequency: float, snippet_count: int) -> float:
@@ -47,12 +44,14 @@ def ceiling(rarities: list[float]) -> float:
     return (K1 + 1) * sum(rarities)
 
 
-def coverage(score: float, most: float, words: int) -> float:
-    """Return how far a snippet covers a question: its score for the words that count, of the most they could reach.
+def coverage(score: float, most: float, held: int, asked: int) -> float:
+    """Return how far a snippet covers a question, from its score for the words that count.
 
-    A short text never reaches the whole, and the more words a question has, the less of each; hence the root.
+    That is the share of what they could reach at most, times how many of them it holds: a snippet that shares one word of
+    many with the question needs much more of a share than one that shares several. Of a question with one word that word is
+    all that can be asked for.
     """
-    return score / most * math.sqrt(max(words, FEWEST_WORDS)) if most else 0.0
+    return score / most * (max(held, 2) if held == asked else held) if most else 0.0
 
 
 @dataclass(frozen=True)
