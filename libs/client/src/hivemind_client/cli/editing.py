@@ -79,10 +79,10 @@ async def edit(
 
 def _in_editor(snippet: Snippet) -> dict[str, Any]:
     before = f"# {snippet.title}\n\n{snippet.body}\n"
-    after = _edited(before)
-    if after == before:
+    after = without_blank_ends(_edited(before))
+    if after == without_blank_ends(before):
         raise UsageError("nothing was changed", hint="save another text in the editor to change it")
-    draft = from_text(without_blank_ends(after), "the text", untitled=snippet.title)
+    draft = from_text(after, "the text", untitled=snippet.title)
     return {"title": draft.title, "body": draft.body}
 
 
