@@ -18,6 +18,8 @@ CHAPTERS: Final = {
     "getting-started": "Getting started",
     "operations": "Operations",
     "configuration": "Configuration",
+    "search": "Search",
+    "security": "Security",
     "http-api": "HTTP API",
     "errors": "Errors",
     "who-may": "Who may",
