@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -256,13 +257,27 @@ def command_line(pid: int) -> bytes:
         return b""
 
 
+def three_in_a_row(stack: contextlib.ExitStack) -> tuple[int, socket.socket]:
+    """Return a free port that two free ones follow, and a socket that holds the first of these."""
+    while True:
+        with contextlib.ExitStack() as probes:
+            first, taken, third = (probes.enter_context(socket.socket()) for _ in range(3))
+            first.bind(("127.0.0.1", 0))
+            port = int(first.getsockname()[1])
+            try:
+                taken.bind(("127.0.0.1", port + 1))
+                third.bind(("127.0.0.1", port + 2))
+            except (OSError, OverflowError):
+                continue
+            first.close()
+            third.close()
+            stack.push(probes.pop_all())
+            return port, taken
+
+
 async def test_ops_ports_follow_the_main_port_and_give_way(open_folder: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    port = port if port < 65000 else 20000
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", port + 1))
+    with contextlib.ExitStack() as stack:
+        port, taken = three_in_a_row(stack)
         taken.listen()
         async with fleet_of(open_folder, OBEDIENT, QUIET, processes=False, port=port) as fleet:
             assert fleet.url == f"http://127.0.0.1:{port}"
