@@ -116,13 +116,10 @@ class Corpus:
         count = len(self._where)
         title_mean = max(self._title_words / count, 1.0)
         body_mean = max(self._body_words / count, 1.0)
-        rarities = {
-            variant.lexeme: ranking.rarity(self.frequency(variant.lexeme), count)
-            for word in words
-            for variant in word.variants
-        }
+        frequencies = {variant.lexeme: self.frequency(variant.lexeme) for word in words for variant in word.variants}
+        rarities = {lexeme: ranking.rarity(frequency, count) for lexeme, frequency in frequencies.items()}
         heavy = [word for word in words if not word.is_light]
-        most = ranking.ceiling([_rarest(word, rarities) for word in heavy])
+        most = ranking.ceiling([ranking.rarest(word, rarities, frequencies) for word in heavy])
         found: list[tuple[float, UUID, float, int]] = []
         for part in self._parts:
             norms = (
@@ -146,10 +143,6 @@ class Corpus:
             (snippet_id, Match(-score, ranking.coverage(solid, most, held_words, len(heavy))))
             for score, snippet_id, solid, held_words in heapq.nsmallest(limit, found)
         ]
-
-
-def _rarest(word: Word, rarities: dict[str, float]) -> float:
-    return max((rarities[variant.lexeme] for variant in word.variants), default=0.0)
 
 
 def _add(part: Part, norms: tuple[Floats, Floats], word: Word, rarities: dict[str, float], scores: Floats) -> Counts:

@@ -64,7 +64,7 @@ WITH asked AS MATERIALIZED (
            greatest(body_words / snippet_count::float8, 1) AS body_mean
       FROM knowledge.corpus WHERE bot_id = $1 AND snippet_count > 0
 ), rarity AS MATERIALIZED (
-    SELECT asked.*, ln(1 + (corpus.snippet_count + {ranking.PRIOR} - held.snippets + 0.5) / (held.snippets + 0.5)) AS rarity
+    SELECT asked.*, held.snippets, ln(1 + (corpus.snippet_count + {ranking.PRIOR} - held.snippets + 0.5) / (held.snippets + 0.5)) AS rarity
       FROM asked, corpus,
            LATERAL (SELECT count(*)::float8 AS snippets FROM knowledge.snippet
                      WHERE bot_id IS NOT DISTINCT FROM $1
@@ -87,7 +87,8 @@ WITH asked AS MATERIALIZED (
      GROUP BY candidate.id, rarity.word, rarity.is_light
 ), most AS MATERIALIZED (
     SELECT coalesce(sum(best.rarity), 0) * {ranking.K1 + 1} AS most
-      FROM (SELECT max(rarity) AS rarity FROM rarity WHERE NOT is_light GROUP BY word) AS best
+      FROM (SELECT coalesce(max(rarity) FILTER (WHERE snippets > 0), max(rarity)) AS rarity
+              FROM rarity WHERE NOT is_light GROUP BY word) AS best
 )
 SELECT id, round(sum(gain)::numeric, {ranking.DIGITS})::float8 AS score, sum(gain) FILTER (WHERE NOT is_light) AS solid,
        count(*) FILTER (WHERE NOT is_light) AS held, most.most

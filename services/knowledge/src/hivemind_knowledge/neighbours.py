@@ -24,7 +24,7 @@ AS_BEGINNING: Final = 0.7
 IN_COMPOUND: Final = 0.6
 """How much what is only similar counts."""
 
-LONGEST_ENDING: Final = 5
+LONGEST_ENDING: Final = 6
 LONGEST_JOINT: Final = 4
 """Letters between the two words of a compound that the stemmer took from the first one: -s-, -ungs-, -heits-."""
 

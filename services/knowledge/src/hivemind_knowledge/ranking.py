@@ -8,6 +8,7 @@ fields' weights, and saturate together.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -51,7 +52,7 @@ def coverage(score: float, most: float, held: int, asked: int) -> float:
     many with the question needs much more of a share than one that shares several. Of a question with one word that word is
     all that can be asked for.
     """
-    return score / most * (max(held, 2) if held == asked else held) if most else 0.0
+    return score / most * max(held, 2.0 if held == asked else 1.5) if most else 0.0
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,12 @@ class Word:
     def weight(self) -> float:
         """How much the word counts."""
         return LIGHT if self.is_light else 1.0
+
+
+def rarest(word: Word, rarities: Mapping[str, float], frequencies: Mapping[str, int]) -> float:
+    """Return how rare a word is: as its rarest variant that some snippet holds, or as a word that none does."""
+    held = [variant.lexeme for variant in word.variants if frequencies[variant.lexeme]]
+    return max((rarities[lexeme] for lexeme in held or (variant.lexeme for variant in word.variants)), default=0.0)
 
 
 @dataclass(frozen=True)

@@ -119,20 +119,20 @@ SELECT DISTINCT language, word
   FROM (VALUES
     ('en', 'hi hello hey dear please thanks thank thx cheers could would should shall may might must cannot im ive id '
            'let lets want wants need needs know tell explain anybody anyone somebody someone something anything way '
-           'possible help question wondering wonder whether also get got'),
+           'possible help question wondering wonder whether also get got much many often'),
     ('de', 'hallo hi hey moin servus guten tag morgen abend bitte danke vielen dank wer wen wem wessen was wann wo wohin '
            'woher wie wieso weshalb warum wieviel wieviele welche welcher welches welchen kann können könnte könnten '
-           'möchte möchten muss müssen darf dürfen soll sollen gibt geht gehen wissen frage jemand irgendwie hilfe'),
+           'möchte möchten muss müssen darf dürfen soll sollen gibt geht gehen wissen frage jemand irgendwie hilfe oft viel viele'),
     ('fr', 'bonjour bonsoir salut merci svp plaît plait stp qui que quoi quand où ou comment pourquoi combien quel quelle '
-           'quels quelles peut peux pouvez puis pourrait voudrais veux faut dois doit faire fait question aide'),
+           'quels quelles peut peux pouvez puis pourrait voudrais veux faut dois doit faire fait question aide souvent beaucoup'),
     ('es', 'hola buenos buenas días tardes gracias favor quién quien qué cuándo cuando dónde donde cómo como por cuánto '
-           'cuántos cuál cuáles puedo puede pueden podría quiero quisiera necesito debo debe hay hacer pregunta ayuda'),
+           'cuántos cuál cuáles puedo puede pueden podría quiero quisiera necesito debo debe hay hacer pregunta ayuda mucho'),
     ('it', 'ciao salve buongiorno buonasera grazie prego favore chi che cosa quando dove come perché quanto quanti quale '
-           'quali posso può possono potrei vorrei devo deve bisogna fare domanda aiuto'),
+           'quali posso può possono potrei vorrei devo deve bisogna fare domanda aiuto molto'),
     ('pt', 'olá oi bom dia boa tarde noite obrigado obrigada favor quem que quê quando onde como porque porquê por quanto '
-           'quantos qual quais posso pode podem poderia quero gostaria preciso devo deve há fazer pergunta ajuda'),
+           'quantos qual quais posso pode podem poderia quero gostaria preciso devo deve há fazer pergunta ajuda muito'),
     ('nl', 'hallo hoi hey goedemorgen goedemiddag goedenavond dag bedankt dank alsjeblieft alstublieft graag wie wat '
-           'wanneer waar waarom hoe hoeveel welke welk kan kunnen kun zou zouden moet moeten mag wil willen vraag hulp'),
+           'wanneer waar waarom hoe hoeveel welke welk kan kunnen kun zou zouden moet moeten mag wil willen vraag hulp vaak veel'),
     ('da', 'hej goddag tak venligst hvem hvad hvornår hvor hvorfor hvordan hvilken hvilket hvilke kan kunne skal skulle vil '
            'må spørgsmål hjælp'),
     ('sv', 'hej tack snälla vem vad när var varför hur vilken vilket vilka kan kunde ska skulle vill måste fråga hjälp'),
