@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import tempfile
 from collections import Counter
@@ -28,6 +29,8 @@ from hivemind_common.testing.bots import make_bot
 from hivemind_knowledge import languages, storage
 from hivemind_knowledge.finder import Finder, Found
 from hivemind_knowledge.shelf import Shelf, open_shelf
+from hivemind_knowledge.vectors import Meanings, open_meanings
+from hivemind_knowledge.vectors_sql import COUNT_PENDING
 
 PASSWORD: Final = SecretStr("for-this-run-only")
 LOGGED_IN: Final = "knowledge"
@@ -40,11 +43,17 @@ class Rig:
     owner: Any
     database: Database
     shelf: Shelf
+    meanings: Meanings
     finder: Finder
+
+    async def vectors_are_made(self) -> None:
+        """Wait until each snippet has its vector."""
+        while not self.meanings.is_ready or await self.owner.fetchval(COUNT_PENDING):
+            await asyncio.sleep(0.2)
 
 
 @asynccontextmanager
-async def rig() -> AsyncIterator[Rig]:
+async def rig(*, with_vectors: bool = False) -> AsyncIterator[Rig]:
     """Entered: a migrated database runs. Left: it is gone."""
     account = embedded_account()
     with tempfile.TemporaryDirectory() as folder:
@@ -60,9 +69,10 @@ async def rig() -> AsyncIterator[Rig]:
                 async with (
                     open_database(postgres.dsn("hivemind_knowledge", PASSWORD), LOGGED_IN, size=8) as database,
                     open_shelf(database, metrics) as shelf,
+                    open_meanings(database, metrics, is_wanted=with_vectors) as meanings,
                 ):
-                    finder = Finder(database, shelf, clock=system_clock, new_id=new_id, metrics=metrics)
-                    yield Rig(owner, database, shelf, finder)
+                    finder = Finder(database, shelf, meanings, clock=system_clock, new_id=new_id, metrics=metrics)
+                    yield Rig(owner, database, shelf, meanings, finder)
             finally:
                 await owner.close()
         finally:
@@ -86,6 +96,12 @@ class Loaded:
         """Ask as people do."""
         found = await self._rig.finder.find(self.bot_id, text, limit)
         return [self._ids[each] for each, _ in found.hits], found
+
+    async def meanings(self, text: str) -> list[str]:
+        """Ask by meaning alone."""
+        async with self._rig.database.connection() as conn:
+            near = await self._rig.meanings.near(conn, self.bot_id, text, []) or {}
+        return [self._ids[each] for each in sorted(near, key=lambda each: -near[each])[:10]]
 
     async def all_words(self, text: str) -> list[str]:
         """Ask for snippets that hold each word, as `plainto_tsquery` makes of a question; Postgres's own ranking."""

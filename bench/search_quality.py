@@ -1,7 +1,7 @@
 """How good the search is: `.venv/bin/python -m bench.search_quality [--collection DIR …]`.
 
 The project's own collection, and any other in BEIR's form. Compared are what Postgres offers (all words, any word), BM25
-over the same stems as the yardstick, and ours. Then whether a bot knows when it does not know: for every threshold the
+over the same stems as the yardstick, ours, and ours with the extra `embeddings` where it is installed. Then whether a bot knows when it does not know: for every threshold the
 share of a collection's questions that are answered, of questions about other things that are refused, and of questions
 whose answers were taken out that are refused.
 """
@@ -19,7 +19,8 @@ from typing import Any, Final
 from bench import collections
 from bench.collections import Collection, Mistyping, Query, ndcg, recall
 from bench.report import Figure, figure, finish, note
-from bench.retrieval import Loaded, load, rig
+from bench.retrieval import Loaded, Rig, load, rig
+from hivemind_knowledge.minilm import is_installed
 from hivemind_knowledge.ranking import LEAST_COVERAGE
 
 THRESHOLDS: Final = (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.8)
@@ -34,18 +35,15 @@ async def measure(folders: Sequence[Path], split: str | None) -> tuple[list[Figu
     figures: list[Figure] = []
     rounds: list[dict[str, Any]] = []
     async with rig() as made:
-        loaded = []
-        for folder in folders:
-            collection = collections.read(folder)
-            note(f"{collection.name}: {len(collection.documents)} documents, {len(collection.queries)} questions")
-            loaded.append(await load(made, _part(collection, split)))
-        ratios = []
+        loaded = await _loaded(made, folders, split)
+        yardsticks, ratios = {}, []
         for each in loaded:
             found = await _rankings(each)
             rounds.append({"collection": each.collection.name} | found)
             ratio = found["ours"]["ndcg"] / found["bm25"]["ndcg"]
             ratios.append(ratio)
             name = each.collection.name
+            yardsticks[name] = found["bm25"]["ndcg"]
             for way in ("and", "or", "bm25", "ours"):
                 figures.append(figure(f"nDCG@10, {way}", name, found[way]["ndcg"], ""))
                 figures.append(figure(f"recall@10, {way}", name, found[way]["recall"], ""))
@@ -55,8 +53,42 @@ async def measure(folders: Sequence[Path], split: str | None) -> tuple[list[Figu
             kept = found["mistyped"]["recall"] / found["ours"]["recall"]
             figures.append(figure("recall@10, mistyped against clean", name, kept, "×", least=0.9))
         figures.append(figure("nDCG@10, ours against BM25", "mean", mean(ratios), "×", least=1.06))
-        figures += await _abstaining(loaded, rounds)
+        figures += await _abstaining(loaded, rounds, "", least_out=15)
+    if is_installed():
+        async with rig(with_vectors=True) as made:
+            loaded = await _loaded(made, folders, split)
+            note("making vectors")
+            await made.vectors_are_made()
+            for each in loaded:
+                figures += await _by_meaning(each, yardsticks[each.collection.name], rounds)
+            figures += await _abstaining(loaded, rounds, ", with embeddings", least_out=40)
     return figures, rounds
+
+
+async def _loaded(made: Rig, folders: Sequence[Path], split: str | None) -> list[Loaded]:
+    loaded = []
+    for folder in folders:
+        collection = collections.read(folder)
+        note(f"{collection.name}: {len(collection.documents)} documents, {len(collection.queries)} questions")
+        loaded.append(await load(made, _part(collection, split)))
+    return loaded
+
+
+async def _by_meaning(each: Loaded, yardstick: float, rounds: list[dict[str, Any]]) -> list[Figure]:
+    async def both(text: str) -> Sequence[str]:
+        return (await each.ours(text))[0]
+
+    alone = await _judge(each.collection, each.meanings, lambda query: query.text)
+    found = await _judge(each.collection, both, lambda query: query.text)
+    name = each.collection.name
+    rounds.append({"collection": name, "vectors": alone, "ours with embeddings": found})
+    ratio = found["ndcg"] / max(yardstick, alone["ndcg"])
+    return [
+        figure("nDCG@10, vectors alone", name, alone["ndcg"], ""),
+        figure("nDCG@10, ours with embeddings", name, found["ndcg"], ""),
+        figure("recall@10, ours with embeddings", name, found["recall"], ""),
+        figure("with embeddings, against the better of BM25 and vectors", name, ratio, "×", least=1.0),
+    ]
 
 
 def _part(collection: Collection, split: str | None) -> Collection:
@@ -95,7 +127,9 @@ async def _judge(collection: Collection, way: Ranker, text_of: Callable[[Query],
     return {"ndcg": mean(gains), "recall": mean(recalls), "hit": mean(hits)}
 
 
-async def _abstaining(loaded: Sequence[Loaded], rounds: list[dict[str, Any]]) -> list[Figure]:
+async def _abstaining(
+    loaded: Sequence[Loaded], rounds: list[dict[str, Any]], way: str, *, least_out: float
+) -> list[Figure]:
     figures: list[Figure] = []
     refused_rates: dict[float, list[float]] = {threshold: [] for threshold in THRESHOLDS}
     for each in loaded:
@@ -126,17 +160,19 @@ async def _abstaining(loaded: Sequence[Loaded], rounds: list[dict[str, Any]]) ->
         }
         for threshold in THRESHOLDS:
             refused_rates[threshold] += [1 - _share(found, threshold) for _, found in foreign]
-        rounds.append({"collection": name, "curve": {str(key): value for key, value in curve.items()}})
-        _print_curve(name, curve)
+        rounds.append({"collection": name + way, "curve": {str(key): value for key, value in curve.items()}})
+        _print_curve(name + way, curve)
         normal = LEAST_COVERAGE["normal"]
-        figures.append(figure("own questions answered", name, 100 * _share(own, normal), "%", least=95))
+        figures.append(figure(f"own questions answered{way}", name, 100 * _share(own, normal), "%", least=95))
         for kind, coverages in foreign:
-            figures.append(figure(f"refused, {kind}", name, 100 * (1 - _share(coverages, normal)), "%"))
-        figures.append(figure("refused, answers taken out", name, 100 * (1 - _share(without, normal)), "%", least=15))
+            figures.append(figure(f"refused, {kind}{way}", name, 100 * (1 - _share(coverages, normal)), "%"))
+        figures.append(
+            figure(f"refused, answers taken out{way}", name, 100 * (1 - _share(without, normal)), "%", least=least_out)
+        )
     if refused_rates[LEAST_COVERAGE["normal"]]:
         figures.append(
             figure(
-                "refused, about other things",
+                f"refused, about other things{way}",
                 "mean",
                 100 * mean(refused_rates[LEAST_COVERAGE["normal"]]),
                 "%",

@@ -91,8 +91,20 @@ def _networks(value: object) -> tuple[Network, ...]:
     return networks
 
 
+EXTRAS = ("embeddings",)
+"""What is installed and used only where `HIVEMIND_EXTRAS` names it."""
+
+
 def _origins(value: object) -> tuple[str, ...]:
     return value if isinstance(value, tuple) else tuple(_origin(part) for part in _listed(str(value)))
+
+
+def _extras(value: object) -> tuple[str, ...]:
+    found = value if isinstance(value, tuple) else tuple(dict.fromkeys(_listed(str(value))))
+    for name in found:
+        if name not in EXTRAS:
+            raise ValueError(f"must be of {', '.join(EXTRAS)}, with commas between them")
+    return found
 
 
 def _boolean(value: object) -> bool:
@@ -209,6 +221,9 @@ class Environment(BaseModel):
     )
     cors_origins: Annotated[tuple[str, ...], BeforeValidator(_origins)] = Field(
         (), alias="HIVEMIND_CORS_ORIGINS", examples=["https://app.example.org"]
+    )
+    extras: Annotated[tuple[str, ...], BeforeValidator(_extras)] = Field(
+        (), alias="HIVEMIND_EXTRAS", examples=["embeddings"]
     )
     public_rate_limit_per_minute: int = Field(
         20, alias="HIVEMIND_PUBLIC_RATE_LIMIT_PER_MINUTE", ge=1, le=100_000, examples=["20"]

@@ -26,6 +26,7 @@ from hivemind_knowledge.neighbours import COMPOUNDING, known_words, without_join
 from hivemind_knowledge.passages import Span
 from hivemind_knowledge.ranking import LEAST_COVERAGE, Match, Variant, Word
 from hivemind_knowledge.shelf import Shelf
+from hivemind_knowledge.vectors import NEAREST, Meanings, fused
 
 BUILD_WAITED_FOR: Final = 2.0
 """Seconds that a question with an unknown word waits for an index that is being built: only there it finds neighbours."""
@@ -50,9 +51,19 @@ class Found:
 class Finder:
     """Searches the snippets of one bot at a time."""
 
-    def __init__(self, database: Database, shelf: Shelf, *, clock: Clock, new_id: IdMaker, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        database: Database,
+        shelf: Shelf,
+        meanings: Meanings,
+        *,
+        clock: Clock,
+        new_id: IdMaker,
+        metrics: Metrics,
+    ) -> None:
         self._database = database
         self._shelf = shelf
+        self._meanings = meanings
         self._clock = clock
         self._new_id = new_id
         self._searches = metrics.counter("hivemind_searches", "Searches answered, for people and for turns.")
@@ -109,6 +120,17 @@ class Finder:
 
     async def find(self, bot_id: BotId, text: str, limit: int) -> Found:
         """Find the best snippets for a question, however little they cover it."""
+        if not self._meanings.is_ready:
+            return await self._by_words(bot_id, text, limit)
+        found = await self._by_words(bot_id, text, max(limit, NEAREST))
+        cosines = None
+        if not all(word.is_light for word in found.words):
+            async with self._database.connection() as conn:
+                cosines = await self._meanings.near(conn, bot_id, text, [snippet_id for snippet_id, _ in found.hits])
+        hits = found.hits[:limit] if cosines is None else fused(found.hits, cosines, limit)
+        return Found(found.words, hits)
+
+    async def _by_words(self, bot_id: BotId, text: str, limit: int) -> Found:
         async with self._database.connection() as conn:
             question = await corpus_sql.read_question(conn, bot_id, text)
             words = await _words_of(question, text)

@@ -32,6 +32,7 @@ from hivemind_common.telemetry import Metrics
 from hivemind_knowledge.finder import Finder
 from hivemind_knowledge.library import Library
 from hivemind_knowledge.shelf import open_shelf
+from hivemind_knowledge.vectors import open_meanings
 
 POOL_SIZE = 8
 
@@ -44,9 +45,10 @@ async def open_knowledge(environment: Environment) -> AsyncIterator[Running]:
         open_database(environment.needed_database_url, "knowledge", size=POOL_SIZE) as database,
         open_bus(environment.needed_nats_url, "knowledge", metrics) as bus,
         open_shelf(database, metrics) as shelf,
+        open_meanings(database, metrics, is_wanted="embeddings" in environment.extras) as meanings,
     ):
         library = Library(database, clock=system_clock, new_id=new_id)
-        finder = Finder(database, shelf, clock=system_clock, new_id=new_id, metrics=metrics)
+        finder = Finder(database, shelf, meanings, clock=system_clock, new_id=new_id, metrics=metrics)
         health = Health(bus, database)
         async with (
             bus.serving(ADD_SNIPPET, library.add),

@@ -1189,6 +1189,39 @@ CREATE FUNCTION knowledge.pairs_of(text text) RETURNS text
     SET search_path TO 'pg_catalog'
     RETURN (SELECT string_agg(CASE WHEN (found.piece[2] IS NULL) THEN found.piece[1] ELSE (SELECT ((' '::text || string_agg(substr(found.piece[2], place.place, 2), ' '::text)) || ' '::text) FROM generate_series(1, GREATEST((length(found.piece[2]) - 1), 1)) place(place)) END, ''::text ORDER BY found.number) AS string_agg FROM regexp_matches(pairs_of.text, '([^฀-๿ᄀ-ᇿ々-〇〱-〵぀-ヺー-ㄯ㐀-䶿一-鿿가-퟿豈-﫿]+)|([฀-๿ᄀ-ᇿ々-〇〱-〵぀-ヺー-ㄯ㐀-䶿一-鿿가-퟿豈-﫿]+)'::text, 'g'::text) WITH ORDINALITY found(piece, number));
 
+CREATE FUNCTION knowledge.prepare_vectors() RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    home text;
+BEGIN
+    -- Several replicas start at once.
+    PERFORM pg_catalog.pg_advisory_xact_lock(hashtextextended('knowledge.prepare_vectors', 0));
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_extension WHERE extname = 'vector') THEN
+        CREATE EXTENSION vector SCHEMA knowledge;
+    END IF;
+    SELECT extnamespace::regnamespace::text INTO home FROM pg_catalog.pg_extension WHERE extname = 'vector';
+    IF to_regclass('knowledge.embedding') IS NULL THEN
+        EXECUTE format($ddl$
+            CREATE TABLE knowledge.embedding (
+                bot_id uuid NOT NULL,
+                id     uuid NOT NULL,
+                vector %s.halfvec(384),
+                CONSTRAINT embedding_pkey PRIMARY KEY (bot_id, id),
+                CONSTRAINT embedding_snippet FOREIGN KEY (bot_id, id) REFERENCES knowledge.snippet ON DELETE CASCADE
+            );
+            COMMENT ON COLUMN knowledge.embedding.vector IS 'none: it is still to be made';
+            CREATE INDEX embedding_pending ON knowledge.embedding (bot_id, id) WHERE vector IS NULL;
+            GRANT SELECT, INSERT, UPDATE ON knowledge.embedding TO hivemind_knowledge;
+        $ddl$, home);
+        CREATE TRIGGER snippet_wants_vector AFTER INSERT OR UPDATE OF title, body ON knowledge.snippet
+            FOR EACH ROW EXECUTE FUNCTION knowledge.want_vector();
+        INSERT INTO knowledge.embedding (bot_id, id) SELECT bot_id, id FROM knowledge.snippet;
+    END IF;
+    RETURN home;
+END $_$;
+
 CREATE FUNCTION knowledge.raise_version(of_bot uuid, added integer, in_language text) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog'
@@ -1257,6 +1290,16 @@ END;
 CREATE FUNCTION knowledge.stopping_configuration_of(language text) RETURNS regconfig
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE COALESCE(language, 'en'::text) WHEN 'da'::text THEN 'danish'::regconfig WHEN 'de'::text THEN 'german'::regconfig WHEN 'en'::text THEN 'english'::regconfig WHEN 'es'::text THEN 'spanish'::regconfig WHEN 'fi'::text THEN 'finnish'::regconfig WHEN 'fr'::text THEN 'french'::regconfig WHEN 'it'::text THEN 'italian'::regconfig WHEN 'nl'::text THEN 'dutch'::regconfig WHEN 'no'::text THEN 'norwegian'::regconfig WHEN 'pt'::text THEN 'portuguese'::regconfig WHEN 'ru'::text THEN 'russian'::regconfig WHEN 'sv'::text THEN 'swedish'::regconfig ELSE 'simple'::regconfig END;
+
+CREATE FUNCTION knowledge.want_vector() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog'
+    AS $$
+BEGIN
+    INSERT INTO knowledge.embedding (bot_id, id) VALUES (NEW.bot_id, NEW.id)
+    ON CONFLICT (bot_id, id) DO UPDATE SET vector = NULL;
+    RETURN NULL;
+END $$;
 
 ALTER TABLE audit.entry ALTER COLUMN seq ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME audit.entry_seq_seq
@@ -1612,6 +1655,9 @@ GRANT ALL ON FUNCTION knowledge.asked(question text, of_language text) TO hivemi
 
 REVOKE ALL ON FUNCTION knowledge.count_words() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION knowledge.prepare_vectors() FROM PUBLIC;
+GRANT ALL ON FUNCTION knowledge.prepare_vectors() TO hivemind_knowledge;
+
 REVOKE ALL ON FUNCTION knowledge.raise_version(of_bot uuid, added integer, in_language text) FROM PUBLIC;
 GRANT ALL ON FUNCTION knowledge.raise_version(of_bot uuid, added integer, in_language text) TO hivemind_knowledge;
 
@@ -1619,6 +1665,8 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE knowledge.snippet TO hivemind_knowled
 
 REVOKE ALL ON FUNCTION knowledge.seed_bot(of_bot uuid, snippets jsonb, moment timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION knowledge.seed_bot(of_bot uuid, snippets jsonb, moment timestamp with time zone) TO hivemind_bots;
+
+REVOKE ALL ON FUNCTION knowledge.want_vector() FROM PUBLIC;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE auth.api_key TO hivemind_auth;
 
