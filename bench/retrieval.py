@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import tempfile
 from collections import Counter
@@ -26,6 +25,7 @@ from hivemind_common.schema.runner import LOGIN_ROLES, migrate
 from hivemind_common.secrets import SecretStr
 from hivemind_common.telemetry import Metrics
 from hivemind_common.testing.bots import make_bot
+from hivemind_common.testing.waiting import until
 from hivemind_knowledge import languages, storage
 from hivemind_knowledge.finder import Finder, Found
 from hivemind_knowledge.shelf import Shelf, open_shelf
@@ -48,8 +48,11 @@ class Rig:
 
     async def vectors_are_made(self) -> None:
         """Wait until each snippet has its vector."""
-        while not self.meanings.is_ready or await self.owner.fetchval(COUNT_PENDING):
-            await asyncio.sleep(0.2)
+
+        async def made() -> bool:
+            return self.meanings.is_ready and await self.owner.fetchval(COUNT_PENDING) == 0
+
+        await until(made, limit=3_600, what="all vectors")
 
 
 @asynccontextmanager
