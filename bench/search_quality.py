@@ -23,7 +23,7 @@ from bench.retrieval import Loaded, Rig, load, rig
 from hivemind_knowledge.minilm import is_installed
 from hivemind_knowledge.ranking import LEAST_COVERAGE
 
-THRESHOLDS: Final = (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.8)
+THRESHOLDS: Final = sorted({0.2, 0.25, 0.3, 0.4, 0.45, 0.5, 0.6, 0.65, 0.8, 1.0, *LEAST_COVERAGE.values()})
 DEEP: Final = 50
 """Hits that are looked at where the answers are taken out."""
 

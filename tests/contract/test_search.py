@@ -177,7 +177,8 @@ async def test_one_bot_speaks_several_languages(desk: Instance) -> None:
 
 
 @pytest.mark.parametrize(
-    ("strictness", "answers"), [("lenient", [True, True]), ("normal", [True, False]), ("strict", [True, False])]
+    ("strictness", "answers"),
+    [("lenient", [True, True, True]), ("normal", [True, True, False]), ("strict", [True, False, False])],
 )
 async def test_a_bot_is_as_strict_as_it_is_set(instance: Instance, strictness: str, answers: list[bool]) -> None:
     await instance.mint("set", strictness=strictness)
@@ -188,7 +189,11 @@ async def test_a_bot_is_as_strict_as_it_is_set(instance: Instance, strictness: s
     )
 
     said = []
-    for message in ("When do I get the refund for my return?", "Why was the refund for parcel seven declined today?"):
+    for message in (
+        "When do I get the refund for my return?",
+        "Why did the warehouse decline the refund of my neighbour today?",
+        "Which bank account gets refunds?",
+    ):
         _, answer, _ = await instance.call("POST", "/api/v1/bots/set/chat", json={"message": message}, expect=200)
         said.append(answer["grounded"])
     assert said == answers

@@ -140,7 +140,7 @@ class Corpus:
                 for row in _best(scores, limit)
             )
         return [
-            (snippet_id, Match(-score, ranking.coverage(solid, most, held_words, len(heavy))))
+            (snippet_id, Match(-score, ranking.coverage(solid, most, held_words, len(heavy), count)))
             for score, snippet_id, solid, held_words in heapq.nsmallest(limit, found)
         ]
 

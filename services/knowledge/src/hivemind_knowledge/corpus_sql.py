@@ -91,9 +91,9 @@ WITH asked AS MATERIALIZED (
               FROM rarity WHERE NOT is_light GROUP BY word) AS best
 )
 SELECT id, round(sum(gain)::numeric, {ranking.DIGITS})::float8 AS score, sum(gain) FILTER (WHERE NOT is_light) AS solid,
-       count(*) FILTER (WHERE NOT is_light) AS held, most.most
-  FROM gain, most
- GROUP BY id, most.most
+       count(*) FILTER (WHERE NOT is_light) AS held, most.most, corpus.snippet_count
+  FROM gain, most, corpus
+ GROUP BY id, most.most, corpus.snippet_count
 HAVING sum(gain) FILTER (WHERE NOT is_light) > 0
  ORDER BY score DESC, id
  LIMIT $7
@@ -195,7 +195,12 @@ async def rank(conn: Conn, bot_id: BotId, words: Sequence[Word], limit: int) -> 
         limit,
     )
     return [
-        (row["id"], Match(row["score"], ranking.coverage(row["solid"], row["most"], row["held"], len(heavy))))
+        (
+            row["id"],
+            Match(
+                row["score"], ranking.coverage(row["solid"], row["most"], row["held"], len(heavy), row["snippet_count"])
+            ),
+        )
         for row in rows
     ]
 

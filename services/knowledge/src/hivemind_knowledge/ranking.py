@@ -27,8 +27,13 @@ LIGHT: Final = 0.35
 PRIOR: Final = 50
 """Snippets that a small corpus is imagined to have besides its own, so that the rarity of words means something there."""
 
-LEAST_COVERAGE: Final = {"lenient": 0.35, "normal": 0.56, "strict": 0.7}
+LEAST_COVERAGE: Final = {"lenient": 0.35, "normal": 0.56, "strict": 0.8}
 """The coverage from which a snippet counts as an answer, by the bot's strictness; docs/search.md has the curve."""
+
+FEW: Final = 16
+USUAL: Final = 200
+MANY: Final = 3_000
+"""Snippets of a bot: the thresholds are those of a bot of `USUAL` size."""
 
 DIGITS: Final = 9
 """Scores that agree to so many digits are ties, whoever summed them up: the older snippet comes first."""
@@ -45,14 +50,18 @@ def ceiling(rarities: list[float]) -> float:
     return (K1 + 1) * sum(rarities)
 
 
-def coverage(score: float, most: float, held: int, asked: int) -> float:
+def coverage(score: float, most: float, held: int, asked: int, snippet_count: int) -> float:
     """Return how far a snippet covers a question, from its score for the words that count.
 
     That is the share of what they could reach at most, times how many of them it holds: a snippet that shares one word of
     many with the question needs much more of a share than one that shares several. Of a question with one word that word is
-    all that can be asked for.
+    all that can be asked for. Among more snippets one is more likely to share words by chance, and the best of them is what
+    is judged; that grows with the logarithm of their number, between `FEW` and `MANY`.
     """
-    return score / most * max(held, 2.0 if held == asked else 1.5) if most else 0.0
+    if not most:
+        return 0.0
+    by_chance = math.log(min(max(snippet_count, FEW), MANY)) / math.log(USUAL)
+    return score / most * max(held, 2.0 if held == asked else 1.5) / by_chance
 
 
 @dataclass(frozen=True)
