@@ -126,14 +126,16 @@ class Corpus:
                 1 - ranking.B + ranking.B * part.title_lengths / title_mean,
                 1 - ranking.B + ranking.B * part.body_lengths / body_mean,
             )
-            scores, held = np.zeros(len(part.ids)), np.zeros(len(part.ids), dtype=np.int32)
+            scores, titled = np.zeros(len(part.ids)), np.zeros(len(part.ids))
+            held = np.zeros(len(part.ids), dtype=np.int32)
             for word in heavy:
-                held[_add(part, norms, word, rarities, scores)] += 1
+                held[_add(part, norms, word, rarities, scores, titled)] += 1
             held[~part.is_alive] = 0
             solid = scores.copy()
             for word in words:
                 if word.is_light:
-                    _add(part, norms, word, rarities, scores)
+                    _add(part, norms, word, rarities, scores, titled)
+            scores *= 1 + ranking.WHOLE_TITLE * titled / np.maximum(part.title_lengths, 1.0)
             scores[held == 0] = 0.0
             found.extend(
                 (-round(float(scores[row]), ranking.DIGITS), part.ids[row], float(solid[row]), int(held[row]))
@@ -145,8 +147,15 @@ class Corpus:
         ]
 
 
-def _add(part: Part, norms: tuple[Floats, Floats], word: Word, rarities: dict[str, float], scores: Floats) -> Counts:
-    """Add to each row's score what it earns by a word, and return the rows that hold it."""
+def _add(
+    part: Part,
+    norms: tuple[Floats, Floats],
+    word: Word,
+    rarities: dict[str, float],
+    scores: Floats,
+    titled: Floats,
+) -> Counts:
+    """Add to each row's score what it earns by a word, count it where the title holds it, and return the rows that do at all."""
     gains = []
     for variant in word.variants:
         postings = part.postings(variant.lexeme)
@@ -155,17 +164,20 @@ def _add(part: Part, norms: tuple[Floats, Floats], word: Word, rarities: dict[st
         rows, title, body = postings
         often = ranking.TITLE * title / norms[0][rows] + body / norms[1][rows]
         factor = word.weight * variant.weight * rarities[variant.lexeme] * (ranking.K1 + 1)
-        gains.append((rows, factor * often / (ranking.K1 + often)))
+        gains.append((rows, factor * often / (ranking.K1 + often), title > 0))
     if not gains:
         return np.zeros(0, dtype=np.int32)
     if len(gains) == 1:
-        rows, gain = gains[0]
+        rows, gain, in_title = gains[0]
         scores[rows] += gain
+        titled[rows] += in_title
         return rows
-    best = np.zeros(len(scores))
-    for rows, gain in gains:
+    best, anywhere = np.zeros(len(scores)), np.zeros(len(scores), dtype=np.bool_)
+    for rows, gain, in_title in gains:
         best[rows] = np.maximum(best[rows], gain)
+        anywhere[rows] |= in_title
     scores += best
+    titled += anywhere
     return np.flatnonzero(best).astype(np.int32)
 
 

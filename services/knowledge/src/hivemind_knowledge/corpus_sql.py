@@ -77,23 +77,26 @@ WITH asked AS MATERIALIZED (
        AND cardinality($6::text[]) > 0
        AND knowledge.scoped(bot_id, tsvector_to_array(lexemes)) && knowledge.scoped($1, $6)
 ), gain AS (
-    SELECT candidate.id, rarity.word, rarity.is_light,
+    SELECT candidate.id, candidate.title, rarity.word, rarity.is_light,
+           max(CASE WHEN 'A' = ANY (held.weights) THEN 1 ELSE 0 END) AS titled,
            max(rarity.weight * rarity.rarity * {ranking.K1 + 1} * often.times / ({ranking.K1} + often.times)) AS gain
       FROM candidate CROSS JOIN corpus CROSS JOIN unnest(candidate.lexemes) AS held JOIN rarity USING (lexeme),
            LATERAL (SELECT {ranking.TITLE} * cardinality(array_positions(held.weights, 'A'))
                            / ({1 - ranking.B} + {ranking.B} * candidate.title / corpus.title_mean)
                          + cardinality(array_positions(held.weights, 'D'))
                            / ({1 - ranking.B} + {ranking.B} * candidate.body / corpus.body_mean) AS times) AS often
-     GROUP BY candidate.id, rarity.word, rarity.is_light
+     GROUP BY candidate.id, candidate.title, rarity.word, rarity.is_light
 ), most AS MATERIALIZED (
     SELECT coalesce(sum(best.rarity), 0) * {ranking.K1 + 1} AS most
       FROM (SELECT coalesce(max(rarity) FILTER (WHERE snippets > 0), max(rarity)) AS rarity
               FROM rarity WHERE NOT is_light GROUP BY word) AS best
 )
-SELECT id, round(sum(gain)::numeric, {ranking.DIGITS})::float8 AS score, sum(gain) FILTER (WHERE NOT is_light) AS solid,
+SELECT id, round((sum(gain) * (1 + {ranking.WHOLE_TITLE} * sum(titled) / greatest(title, 1)::float8))::numeric,
+                 {ranking.DIGITS})::float8 AS score,
+       sum(gain) FILTER (WHERE NOT is_light) AS solid,
        count(*) FILTER (WHERE NOT is_light) AS held, most.most, corpus.snippet_count
   FROM gain, most, corpus
- GROUP BY id, most.most, corpus.snippet_count
+ GROUP BY id, title, most.most, corpus.snippet_count
 HAVING sum(gain) FILTER (WHERE NOT is_light) > 0
  ORDER BY score DESC, id
  LIMIT $7

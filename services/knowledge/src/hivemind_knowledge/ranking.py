@@ -21,6 +21,9 @@ B: Final = 0.75
 TITLE: Final = 5.0
 """How much an occurrence in the title counts, beside 1 in the body."""
 
+WHOLE_TITLE: Final = 0.3
+"""How much better a snippet is whose title the question holds whole, by the share of it that is held."""
+
 LIGHT: Final = 0.35
 """How much a stop word or a question word counts: in short texts it carries meaning, but it finds nothing alone."""
 
