@@ -183,7 +183,7 @@ def test_words_and_meaning_add_up() -> None:
     hits = fused(lexical, {one: 0.5, two: 0.9, three: 0.7}, 4)
 
     assert [each for each, _ in hits] == [two, one, three, four]
-    assert [round(match.score, 3) for _, match in hits] == [0.82, 0.6, 0.56, 0.1]
+    assert [round(match.score, 3) for _, match in hits] == [0.82, 0.6, 0.56, 0.068]
     assert hits[0][1].coverage == pytest.approx(0.94 * 0.9 + 0.4 * 0.3)
     assert hits[1][1].coverage == pytest.approx(0.94 * 0.5 + 0.4 * 1.5)
     assert hits[3][1].coverage == 0.1

@@ -26,6 +26,9 @@ NEAREST: Final = 50
 NEARNESS: Final = 0.8
 """Share of the cosine in the score of a snippet; the rest is its BM25F score against the best one (a convex sum)."""
 
+NOT_KNOWN: Final = 0.6
+"""What a snippet without a vector is taken to have of a cosine, for each share of the best score: it is new, and not worse."""
+
 OF_COSINE: Final = 0.94
 OF_COVERAGE: Final = 0.4
 MOST_COVERAGE: Final = 1.5
@@ -50,7 +53,7 @@ def fused(lexical: Sequence[tuple[UUID, Match]], cosines: Mapping[UUID, float], 
         share = match.score / best if match is not None and best else 0.0
         covered = match.coverage if match is not None else 0.0
         if cosine is None:
-            found.append((snippet_id, Match(share, covered)))
+            found.append((snippet_id, Match((NEARNESS * NOT_KNOWN + 1 - NEARNESS) * share, covered)))
         else:
             coverage = OF_COSINE * max(cosine, 0.0) + OF_COVERAGE * min(covered, MOST_COVERAGE)
             found.append((snippet_id, Match(NEARNESS * cosine + (1 - NEARNESS) * share, coverage)))

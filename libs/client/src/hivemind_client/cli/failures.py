@@ -25,7 +25,7 @@ _BY_CODE = {
     "rate_limited": "the limit is per minute, and of wrong passwords ten in a quarter of an hour",
     "slug_taken": "choose another slug; an archived bot keeps its own",
     "unknown_template": "there is customer-support, for one",
-    "looks_like_secret": "what a bot knows counts as published; take the secret out",
+    "looks_like_secret": "take it out; if everybody may know it: --allow-secret REASON",
     "payload_too_large": "send less at a time",
     "provider_unavailable": "hm health says how the provider is",
     "price_unknown": "set a price for this model, or use the provider quote, which costs nothing",

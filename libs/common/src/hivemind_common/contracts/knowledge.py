@@ -73,8 +73,8 @@ class LooksLikeSecretError(HivemindError):
             for path, start, end, kind in places
         ]
         path, start, end, kind = places[0]
-        words = f"{path}: characters {start} to {end} look like {kind}; a bot may tell it to whoever asks"
-        return cls(f"{words}. Take it out, or send allow_secret with the reason", facts={"errors": errors})
+        words = f"{path}: characters {start} to {end} look like {kind}, and a bot tells what it knows to whoever asks"
+        return cls(f"{words}: take it out, or send allow_secret with the reason", facts={"errors": errors})
 
 
 class GapNotFoundError(HivemindError):
