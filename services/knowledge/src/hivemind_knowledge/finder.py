@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
+import asyncpg
+
 from hivemind_common.bus import Call
 from hivemind_common.clock import Clock
 from hivemind_common.contracts.knowledge import (
@@ -18,6 +20,7 @@ from hivemind_common.contracts.knowledge import (
     SearchSnippets,
 )
 from hivemind_common.db import Conn, Database
+from hivemind_common.errors import HivemindError
 from hivemind_common.ids import BotId, GapId, IdMaker, SnippetId
 from hivemind_common.telemetry import Metrics, get_logger
 from hivemind_knowledge import corpus_sql, gaps, languages, passages, storage
@@ -186,10 +189,15 @@ class Finder:
 
     async def _keep_gap(self, request: FindPassages, found: Found) -> None:
         lexemes = found.lexemes()
-        if lexemes:
+        if not lexemes:
+            return
+        gap_id = GapId(self._new_id())
+        try:
             async with self._database.connection() as conn:
-                gap_id = GapId(self._new_id())
                 await gaps.keep(conn, request.bot_id, gap_id, request.question, lexemes, self._clock())
+        except (HivemindError, asyncpg.PostgresError) as fault:
+            # It helps whoever teaches the bot; whoever asked is answered all the same.
+            log.warning("knowledge.gap_not_kept", bot_id=str(request.bot_id), fault=type(fault).__name__)
 
 
 async def _words_of(question: Question, text: str) -> tuple[Word, ...]:

@@ -13,6 +13,7 @@ NONE_WE_KNOW: Final = "und"
 """ISO 639-2 for undetermined: such a text is found by its words as they stand, uninflected."""
 
 SURE: Final = 0.7
+LIKELY: Final = 0.2
 LONGEST_LOOKED_AT: Final = 4_000
 
 
@@ -30,6 +31,10 @@ def _detect(text: str, usual: tuple[str, ...]) -> str:
     first, probability = ranked[0]
     if probability >= SURE:
         return first if first in LANGUAGES else NONE_WE_KNOW
+    # Doubt between a language that we know and a neighbour of it that we do not is none.
+    best = max(LANGUAGES, key=lambda language: scores[language])
+    if scores[best] >= max(LIKELY, SURE * sum(scores[language] for language in LANGUAGES)):
+        return best
     known = [language for language in usual or ("en",) if language in LANGUAGES]
     return max(known, key=lambda language: scores[language], default=NONE_WE_KNOW)
 

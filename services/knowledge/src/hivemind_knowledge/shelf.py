@@ -36,6 +36,8 @@ class Shelf:
         self._most_bytes = most_bytes
         self._built_at_once = built_at_once
         self._kept: OrderedDict[BotId, Corpus] = OrderedDict()
+        self._sizes: dict[BotId, int] = {}
+        self._total = 0
         self._locks: dict[BotId, _Lock] = {}
         self._builds: dict[BotId, asyncio.Task[None]] = {}
         self._one_build = asyncio.Lock()
@@ -71,8 +73,7 @@ class Shelf:
 
     def drop(self, bot_id: BotId) -> None:
         """Forget what was kept of a bot that is gone."""
-        if self._kept.pop(bot_id, None) is not None:
-            self._tell()
+        self._put_away(bot_id)
         self._too_large.pop(bot_id, None)
 
     async def close(self) -> None:
@@ -105,7 +106,7 @@ class Shelf:
             self.drop(bot_id)
             return await self._made(conn, bot_id, len(corpus) + len(changes.changed))
         # Should the change break off in the middle, nothing is kept of it.
-        self._kept.pop(bot_id, None)
+        self._put_away(bot_id)
         if len(changes.changed) + len(changes.removed) < WORTH_A_THREAD:
             corpus.apply(changes.version, changes.changed, changes.removed)
         else:
@@ -134,21 +135,26 @@ class Shelf:
         return corpus
 
     def _keep(self, bot_id: BotId, corpus: Corpus) -> Corpus | None:
-        if corpus.size > self._most_bytes:
-            log.info("knowledge.index_too_large", bot_id=str(bot_id), snippets=len(corpus), bytes=corpus.size)
-            self._kept.pop(bot_id, None)
+        self._put_away(bot_id)
+        size = corpus.size
+        if size > self._most_bytes:
+            log.info("knowledge.index_too_large", bot_id=str(bot_id), snippets=len(corpus), bytes=size)
             self._too_large[bot_id] = len(corpus)
-            self._tell()
             return None
-        self._kept[bot_id] = corpus
-        self._kept.move_to_end(bot_id)
-        while len(self._kept) > 1 and sum(each.size for each in self._kept.values()) > self._most_bytes:
-            self._kept.popitem(last=False)
+        while self._kept and self._total + size > self._most_bytes:
+            self._put_away(next(iter(self._kept)))
+        self._kept[bot_id], self._sizes[bot_id] = corpus, size
+        self._total += size
         self._tell()
         return corpus
 
+    def _put_away(self, bot_id: BotId) -> None:
+        if self._kept.pop(bot_id, None) is not None:
+            self._total -= self._sizes.pop(bot_id)
+            self._tell()
+
     def _tell(self) -> None:
-        self._bytes.set(sum(each.size for each in self._kept.values()))
+        self._bytes.set(self._total)
         self._count.set(len(self._kept))
 
     @asynccontextmanager
