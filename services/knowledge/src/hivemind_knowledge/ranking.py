@@ -30,7 +30,7 @@ LIGHT: Final = 0.35
 PRIOR: Final = 50
 """Snippets that a small corpus is imagined to have besides its own, so that the rarity of words means something there."""
 
-LEAST_COVERAGE: Final = {"lenient": 0.35, "normal": 0.56, "strict": 0.8}
+LEAST_COVERAGE: Final = {"lenient": 0.35, "normal": 0.52, "strict": 0.8}
 """The coverage from which a snippet counts as an answer, by the bot's strictness; docs/search.md has the curve."""
 
 FEW: Final = 16
