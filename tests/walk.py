@@ -27,6 +27,7 @@ NOBODY: Final = UUID("01900000-0000-7000-8000-000000000000")
 BOTS: Final = "/api/v1/bots"
 DESK: Final = f"{BOTS}/desk"
 QUESTION: Final = {"message": "How long do refunds take?"}
+SECRET: Final = "The password is Sommer2026!x"
 REFUND: Final = "Refunds take ten days after the return reached us."
 
 
@@ -42,6 +43,9 @@ async def walk(instance: Instance, known: Collection[str]) -> None:
     await _mint(instance)
     await _teach(instance)
     await _chat(instance)
+    if "knowledge.v1.gap.list" in known:
+        await _fill_gaps(instance)
+        await _edit(instance)
     await _be_refused_a_chat(instance)
     if "auth.v1.session.list" in known:
         await _manage_sessions(instance)
@@ -164,6 +168,39 @@ async def _chat(instance: Instance) -> None:
     assert (done["reply"], done["conversation_id"]) == (answer["reply"], answer["conversation_id"])
     _, unknown, _ = await instance.call("POST", f"{DESK}/chat", json={"message": "Do you take cats?"}, expect=200)
     assert (unknown["grounded"], unknown["finish_reason"]) == (False, "refused")
+
+
+async def _fill_gaps(instance: Instance) -> None:
+    gaps = f"{DESK}/knowledge/gaps"
+    for message in ("Do you take cats?", "Is the moon made of cheese?"):
+        await instance.call("POST", f"{DESK}/chat", json={"message": message}, expect=200)
+    _, page, _ = await instance.call("GET", gaps, expect=200)
+    moon, cats = page["items"]
+    _, shown, _ = await instance.call("GET", f"{gaps}/{cats['id']}", expect=200)
+    assert (shown, cats["asked"]) == (cats, 2)
+    secret = {"title": "Cats", "body": SECRET}
+    await refused(instance, "looks_like_secret", "POST", f"{gaps}/{cats['id']}/snippet", json=secret)
+    draft = {"title": "Cats", "body": "Cats are welcome.", "tags": ["pets"]}
+    await instance.call("POST", f"{gaps}/{cats['id']}/snippet", json=draft, expect=201)
+    await instance.call("DELETE", f"{gaps}/{moon['id']}", expect=204)
+    for method, path, more in (("GET", "", {}), ("DELETE", "", {}), ("POST", "/snippet", {"json": draft})):
+        await refused(instance, "gap_not_found", method, f"{gaps}/{cats['id']}{path}", **more)
+
+
+async def _edit(instance: Instance) -> None:
+    snippets = f"{DESK}/knowledge"
+    draft = {"title": "Dogs", "body": "Dogs wait outside.", "tags": ["pets"]}
+    await refused(instance, "looks_like_secret", "POST", snippets, json=draft | {"body": SECRET})
+    _, dogs, response = await instance.call("POST", snippets, json=draft, expect=201)
+    at, old = f"{snippets}/{dogs['id']}", {"If-Match": response.headers["ETag"]}
+    change: dict[str, Any] = {"json": {"body": "Dogs are welcome.", "source": None}}
+    await instance.call("PATCH", at, headers=old, expect=200, **change)
+    await refused(instance, "looks_like_secret", "PATCH", at, json={"body": SECRET})
+    await refused(instance, "precondition_failed", "PATCH", at, headers=old, **change)
+    await refused(instance, "precondition_failed", "DELETE", at, headers=old)
+    _, removed, _ = await instance.call("DELETE", f"{snippets}?tag=pets", expect=200)
+    assert removed == {"deleted": 2}
+    await refused(instance, "snippet_not_found", "PATCH", at, **change)
 
 
 async def _be_refused_a_chat(instance: Instance) -> None:

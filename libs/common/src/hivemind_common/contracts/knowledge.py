@@ -301,9 +301,7 @@ FIND_PASSAGES = Rpc("knowledge.v1.passage.find", FindPassages, PassagesFound)
 
 LIST_GAPS = Rpc("knowledge.v1.gap.list", ListGaps, GapPage)
 GET_GAP = Rpc("knowledge.v1.gap.get", GapOf, Gap, errors=(GapNotFoundError,))
-FILL_GAP = Rpc(
-    "knowledge.v1.gap.fill", FillGap, Snippet, errors=(GapNotFoundError, CorpusGoneError, LooksLikeSecretError)
-)
+FILL_GAP = Rpc("knowledge.v1.gap.fill", FillGap, Snippet, errors=(GapNotFoundError, LooksLikeSecretError))
 """The snippet is there and the gap is gone, or neither."""
 
 DISMISS_GAP = Rpc("knowledge.v1.gap.dismiss", GapOf, Nothing, errors=(GapNotFoundError,))
