@@ -194,7 +194,8 @@ async def _edit(instance: Instance) -> None:
     _, dogs, response = await instance.call("POST", snippets, json=draft, expect=201)
     at, old = f"{snippets}/{dogs['id']}", {"If-Match": response.headers["ETag"]}
     change: dict[str, Any] = {"json": {"body": "Dogs are welcome.", "source": None}}
-    await instance.call("PATCH", at, headers=old, expect=200, **change)
+    # Not by its tag: of a recording that is of another moment.
+    await instance.call("PATCH", at, headers={"If-Match": "*"}, expect=200, **change)
     await refused(instance, "looks_like_secret", "PATCH", at, json={"body": SECRET})
     await refused(instance, "precondition_failed", "PATCH", at, headers=old, **change)
     await refused(instance, "precondition_failed", "DELETE", at, headers=old)
