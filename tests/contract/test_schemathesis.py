@@ -58,10 +58,26 @@ MISSED: Final = {
 }
 """What somebody who may do everything does not get done; the first admin is there before."""
 
-BY_LUCK: Final = set[str]() if FULL else {"DELETE /api/v1/sessions/{id}", "DELETE /api/v1/bots/{slug}/knowledge/{id}"}
+OF_A_SNIPPET: Final = "/api/v1/bots/{slug}/knowledge/{id}"
+OF_A_GAP: Final = "/api/v1/bots/{slug}/knowledge/gaps/{id}"
+BY_LUCK: Final = (
+    set[str]()
+    if FULL
+    else {
+        "DELETE /api/v1/sessions/{id}",
+        f"PATCH {OF_A_SNIPPET}",
+        f"DELETE {OF_A_SNIPPET}",
+        f"GET {OF_A_GAP}",
+        f"POST {OF_A_GAP}/snippet",
+        f"DELETE {OF_A_GAP}",
+    }
+)
 """What a short campaign may fail to meet: it takes an id that was told before, of a thing that is still there."""
 
 KEYS: Final = {"admin": "hm_a-key-of-an-admin-and-of-nobody-else", "user": "hm_a-key-of-somebody-who-is-no-admin"}
+GAPS: Final = 300 if FULL else 10
+"""Questions without an answer that each bot begins with: one that is answered is gone."""
+
 SPARE_SESSIONS: Final = 2_000 if FULL else 100
 """Each is of an account of its own, and lasts until it is revoked or signed out with."""
 
@@ -139,6 +155,9 @@ async def furnish(instance: Instance) -> None:
         await instance.mint(slug)
         for number in range(3):
             await instance.teach(slug, f"Refunds {number}", f"Refunds take {number} days after the return reached us.")
+        for number in range(GAPS):
+            question = {"message": f"Is the moon of planet{number} inhabited?"}
+            await instance.call("POST", f"/api/v1/bots/{slug}/chat", json=question, expect=200)
 
 
 async def campaign(
