@@ -171,6 +171,7 @@ def _edited(held: storage.Held, request: EditSnippet) -> SnippetDraft:
     """Return what a snippet is to be; the language is None where it is to be detected."""
     before = held.snippet
     language = before.language if held.spoken.is_given else None
+    # What is kept already was judged when it came, so nothing is judged here again.
     return SnippetDraft.model_construct(
         title=before.title if request.title is None else request.title,
         body=before.body if request.body is None else request.body,
