@@ -29,11 +29,9 @@ RETURNING {_COLUMNS}
 
 GET_SNIPPET = f"SELECT {_COLUMNS} FROM knowledge.snippet WHERE bot_id = $1 AND id = $2"
 
-# The corpus goes first, as whoever adds takes it too: two that wait for each other cannot be.
-LOCK_SNIPPET = f"""
-WITH corpus AS MATERIALIZED (SELECT version FROM knowledge.corpus WHERE bot_id = $1 FOR UPDATE)
-SELECT {_COLUMNS}, language_given, changed_by FROM knowledge.snippet, corpus WHERE bot_id = $1 AND id = $2
-"""
+# Read by a statement of its own, after the corpus is locked as whoever adds locks it: one that locks and reads would show the
+# snippet as it was before it waited.
+READ_LOCKED = f"SELECT {_COLUMNS}, language_given, changed_by FROM knowledge.snippet WHERE bot_id = $1 AND id = $2"
 
 # Ids are made in the order of time, so the newest come first and ties cannot be.
 LIST_SNIPPETS = f"""
@@ -143,7 +141,8 @@ async def get_snippet(conn: Conn, bot_id: BotId, snippet_id: SnippetId) -> Snipp
 
 async def lock_snippet(conn: Conn, bot_id: BotId, snippet_id: SnippetId) -> Held:
     """Read one and keep others from changing it; raises `SnippetNotFoundError`. Wants a transaction."""
-    row = await conn.fetchrow(LOCK_SNIPPET, bot_id, snippet_id)
+    await conn.execute(LOCK_CORPUS, bot_id)
+    row = await conn.fetchrow(READ_LOCKED, bot_id, snippet_id)
     if row is None:
         raise SnippetNotFoundError
     spoken = Spoken(row["language"] or NONE_WE_KNOW, row["language_given"] and row["language"] is not None)
