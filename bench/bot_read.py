@@ -210,9 +210,9 @@ def shown_by(side: Side) -> Any:
         return json.load(response)
 
 
-def measure(side: Side, clients: int, seconds: float) -> dict[str, Any]:
+def measure(side: Side, clients: int, seconds: float, pause: float = 0.0) -> dict[str, Any]:
     """Put the load on a side; returns rate, latencies, and CPU in microseconds for each answer."""
-    load = Load(side.port, PATH, side.key, clients, seconds)
+    load = Load(side.port, PATH, side.key, clients, seconds, pause)
     before = by_part(side.parts())
     done = subprocess.run(
         [sys.executable, "-P", str(ROOT / "bench" / "load.py")],

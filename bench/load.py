@@ -11,6 +11,7 @@ import select
 import socket
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Final
@@ -28,6 +29,8 @@ class Load:
     key: str
     clients: int
     seconds: float
+    pause: float = 0.0
+    """Seconds that a client waits after an answer before it asks again."""
 
     @property
     def request(self) -> bytes:
@@ -84,10 +87,10 @@ class Clients:
         self.sent[number] = time.perf_counter()
         self._sockets[number].sendall(self._request)
 
-    def answers(self) -> Iterator[tuple[int, bytes]]:
-        """Wait, and yield whoever got a whole answer."""
-        events = self._poll.poll(_DRAIN_SECONDS)
-        if not events:
+    def answers(self, at_most: float = _DRAIN_SECONDS) -> Iterator[tuple[int, bytes]]:
+        """Wait, so many seconds at most, and yield whoever got a whole answer."""
+        events = self._poll.poll(at_most)
+        if not events and at_most >= _DRAIN_SECONDS:
             raise SystemExit(f"{len(self.sent)} answers did not come")
         for number, _ in events:
             data = self._sockets[number].recv(_READ)
@@ -111,18 +114,29 @@ def run(load: Load) -> Measured:
     clock = time.perf_counter
     clients = Clients(load)
     took: list[float] = []
+    resting: deque[tuple[float, int]] = deque()
     failed = late = 0
     cpu, started = time.process_time(), clock()
     until = started + load.seconds
     clients.ask_all()
-    while clients.sent:
-        for number, data in clients.answers():
+    while clients.sent or resting:
+        while resting and (resting[0][0] <= clock() or clock() >= until):
+            _, number = resting.popleft()
+            if clock() < until:
+                clients.ask(number)
+        if not clients.sent and not resting:
+            break
+        at_most = max(resting[0][0] - clock(), 0.0) if resting else _DRAIN_SECONDS
+        for number, data in clients.answers(at_most):
             now = clock()
             failed += not data.startswith(b"HTTP/1.1 200 ")
             asked = clients.sent.pop(number)
             if now < until:
                 took.append(now - asked)
-                clients.ask(number)
+                if load.pause:
+                    resting.append((now + load.pause, number))
+                else:
+                    clients.ask(number)
             else:
                 late += 1
     share = (time.process_time() - cpu) / (clock() - started)

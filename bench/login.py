@@ -2,8 +2,8 @@
 
 - *one at a time*: known and unknown addresses in turn, each pair in any order, each address so often as it may be
   tried. The spread is that of the ratio of medians when the pairs are drawn again and again.
-- *storm*: 200 people sign in at once and again as soon as they may, while others read a bot. Rounds without a storm and
-  with one alternate, the ratio is taken within a round, and the median of them is told.
+- *storm*: 200 people sign in at once and again as soon as they may, while others read a bot at half of full speed. Rounds
+  without a storm and with one alternate, the ratio is taken within a round, and the median of them is told.
 """
 
 from __future__ import annotations
@@ -98,14 +98,16 @@ def storm(port: int, answered: dict[str, int]) -> Iterator[None]:
 def rounds_of(side: Side, number: int) -> Iterator[dict[str, Any]]:
     """Yield what readers saw, in turn without a storm and with one."""
     bot_read.measure(side, READERS, 1.0)  # warms up
+    # Half of what they could ask for: a pause as long as an answer takes, and what lies between.
+    pause = READERS / bot_read.measure(side, READERS, SECONDS)["per_second"]
     for each in range(number):
         for name in ("calm", "storm")[:: -1 if each % 2 else 1]:
             answered: dict[str, int] = {}
             if name == "storm":
                 with storm(side.port, answered):
-                    found = bot_read.measure(side, READERS, SECONDS)
+                    found = bot_read.measure(side, READERS, SECONDS, pause)
             else:
-                found = bot_read.measure(side, READERS, SECONDS)
+                found = bot_read.measure(side, READERS, SECONDS, pause)
             if not set(answered) <= {"401", "429", "503"}:
                 raise SystemExit(f"the storm was answered with {answered}")
             yield {"round": each} | found | {"side": name, "sign_ins": answered}
@@ -113,7 +115,7 @@ def rounds_of(side: Side, number: int) -> Iterator[dict[str, Any]]:
 
 def figures_of(pairs: Sequence[tuple[float, float]], rounds: Sequence[dict[str, Any]]) -> Iterator[Figure]:
     """Yield each value, and each ratio with its aim."""
-    alone, many = "one at a time", f"{READERS} readers"
+    alone, many = "one at a time", f"{READERS} readers, half load"
     least, most = spread(pairs, random.Random(5))
     yield figure("wrong password, known address: median", alone, median(known for known, _ in pairs), "ms")
     yield figure("wrong password, unknown address: median", alone, median(other for _, other in pairs), "ms")
