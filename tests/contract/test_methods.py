@@ -23,7 +23,7 @@ for route in ROUTES:
 
 def path_of(pattern: str) -> str:
     filled = pattern.replace("{slug}", "desk").replace("{id}", str(new_id()))
-    return filled.replace("{chapter}", "errors").replace("{name}", "no-such-name")
+    return filled.replace("{version}", "7").replace("{chapter}", "errors").replace("{name}", "no-such-name")
 
 
 @pytest.mark.parametrize("pattern", KNOWN)

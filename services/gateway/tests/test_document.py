@@ -49,17 +49,26 @@ def test_an_operation_that_takes_a_body_shows_one_that_it_would_take(row: Route)
     assert shown == row.example
 
 
-OF_A_BOT = ("list_snippets", "remove_tagged", "list_gaps", "search")
+OF_KNOWLEDGE = ("list_snippets", "remove_tagged", "list_gaps", "search")
+ON_A_BOT = (
+    *("edit_bot", "remove_bot", "pause_bot", "resume_bot", "restore_bot", "clone_bot"),
+    *("show_prompt", "save_prompt", "list_versions", "unpin_prompt", "list_questions", "add_question"),
+    *("chat", "add_snippet", *OF_KNOWLEDGE),
+)
 
 
 @pytest.mark.parametrize(
     ("name", "leads_to"),
     [
-        ("create_bot", {"show_bot", "chat", *OF_A_BOT, "add_snippet"}),
-        ("list_bots", {"next", "show_bot", "chat", *OF_A_BOT, "add_snippet"}),
-        ("show_bot", {"chat", *OF_A_BOT, "add_snippet"}),
-        ("add_snippet", {"show_snippet", "edit_snippet", "remove_snippet", *OF_A_BOT}),
-        ("list_snippets", {"next", "show_snippet", "edit_snippet", "remove_snippet", *OF_A_BOT[1:], "add_snippet"}),
+        ("create_bot", {"show_bot", *ON_A_BOT}),
+        ("list_bots", {"next", "show_bot", *ON_A_BOT}),
+        ("show_bot", set(ON_A_BOT)),
+        ("list_versions", {"next", "show_version", "restore_version", "pin_version"}),
+        ("show_version", {"restore_version", "pin_version"}),
+        ("show_prompt", {"save_prompt", "unpin_prompt", "list_versions"}),
+        ("add_question", {"show_question", "edit_question", "remove_question", "list_questions"}),
+        ("add_snippet", {"show_snippet", "edit_snippet", "remove_snippet", *OF_KNOWLEDGE}),
+        ("list_snippets", {"next", "show_snippet", "edit_snippet", "remove_snippet", *OF_KNOWLEDGE[1:], "add_snippet"}),
         ("show_snippet", {"edit_snippet", "remove_snippet"}),
         ("list_sessions", {"next", "revoke_session"}),
         ("chat", {"go_on"}),
@@ -88,7 +97,7 @@ def test_a_link_gives_its_target_what_that_takes_and_this_tells(name: str, link:
     for expression in given.values():
         asked = re.fullmatch(r"\$request\.(path|query)\.([a-z_]+)", expression)
         assert asked is None or (asked[1], asked[2]) in own
-        assert asked is not None or re.fullmatch(r"\$response\.body#(/items/0)?/(id|slug|next)", expression)
+        assert asked is not None or re.fullmatch(r"\$response\.body#(/items/0)?/(id|slug|next|version)", expression)
 
 
 def test_a_conversation_goes_on_under_the_id_that_its_beginning_told() -> None:

@@ -13,6 +13,7 @@ KeyId = NewType("KeyId", UUID)
 BotId = NewType("BotId", UUID)
 SnippetId = NewType("SnippetId", UUID)
 GapId = NewType("GapId", UUID)
+GoldenQuestionId = NewType("GoldenQuestionId", UUID)
 ConversationId = NewType("ConversationId", UUID)
 MessageId = NewType("MessageId", UUID)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -18,15 +19,18 @@ from hivemind_common.contracts.auth import BusyError
 
 T = TypeVar("T")
 
-THREADS: Final = 2
+THREADS: Final = 1
+"""A second one that never rests would compete with the answers on both cores of a small machine, whatever its priority."""
+
 MOST_WAITING: Final = 16
+LONGEST_WAIT_SECS: Final = 10
 
 _HASHER: Final = PasswordHasher(time_cost=1, memory_cost=46 * 1024, parallelism=1)
 """Argon2id with 46 MiB: the first choice of OWASP's password storage cheat sheet; about 30 ms."""
 
 
 class Passwords:
-    """Two threads of the lowest priority, and a short line before them."""
+    """A thread of the lowest priority, and a short line before it."""
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(THREADS, "passwords", initializer=_step_back)
@@ -42,7 +46,9 @@ class Passwords:
         all others as before.
         """
         if self._inside >= MOST_WAITING + THREADS:
-            raise BusyError(retry_after=1, facts={"service": "auth"})
+            # At different times, so that who was refused together does not come back together.
+            wait = random.randint(1, LONGEST_WAIT_SECS)  # noqa: S311  # spread, no secret
+            raise BusyError(retry_after=wait, facts={"service": "auth"})
         self._inside += 1
         try:
             yield self._hashing

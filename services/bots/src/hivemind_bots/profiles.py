@@ -1,9 +1,13 @@
-"""Bots: minting, showing, listing."""
+"""Bots: minting, showing, listing, editing."""
 
 from __future__ import annotations
 
-from hivemind_bots import storage
+from typing import Any
+
+from hivemind_bots import golden_sql, prompts, prompts_sql, shelves, storage
+from hivemind_bots.golden_sql import draft_of
 from hivemind_bots.providers import Providers
+from hivemind_bots.showing import shown
 from hivemind_bots.templates import all_templates, get_template
 from hivemind_bots.viewers import viewer_of
 from hivemind_common import audit
@@ -17,12 +21,14 @@ from hivemind_common.contracts.bots import (
     BotRef,
     BotSettings,
     CreateBot,
+    EditBot,
     ListBots,
     ListTemplates,
-    ReadinessNote,
+    SlugImmutableError,
     Template,
     TemplateList,
 )
+from hivemind_common.contracts.edits import check_expected
 from hivemind_common.db import Database
 from hivemind_common.errors import ValidationFailedError
 from hivemind_common.ids import BotId, IdMaker
@@ -48,11 +54,17 @@ class Profiles:
         self._providers.check(settings)
         bot_id = BotId(self._new_id())
         moment = self._clock()
+        author = call.principal.name
         async with self._database.transaction() as conn:
-            await storage.add_bot(conn, bot_id, draft.slug, name, settings, prompt, call.principal.name, moment)
-            if template is not None and template.snippets:
-                await storage.seed_knowledge(conn, bot_id, template.snippets, self._new_id, moment)
-            stored = await storage.get_bot(conn, draft.slug, viewer=None)
+            await storage.add_bot(conn, bot_id, draft.slug, name, settings, author, moment)
+            await prompts_sql.add_prompt(conn, bot_id, 1, prompt, "", author, moment)
+            if template is not None:
+                starters = [shelves.Shelved(each.title, each.body) for each in template.snippets]
+                await shelves.teach(conn, bot_id, starters, self._new_id, moment, author)
+                # The list shows the newest first, and the template's first question is to stand there first.
+                questions = [draft_of(each) for each in template.golden_questions[::-1]]
+                await golden_sql.add_questions(conn, bot_id, questions, self._new_id, author, moment)
+            stored = await storage.read_bot(conn, bot_id)
             details = {
                 "slug": draft.slug,
                 "template": draft.template,
@@ -61,12 +73,12 @@ class Profiles:
             }
             await audit.record(conn, call, "bot.created", target=bot_id, details=details)
         log.info("bot.created", bot=draft.slug, template=draft.template)
-        return self._shown(stored)
+        return shown(stored, self._providers)
 
     async def get(self, call: Call, request: BotNamed) -> Bot:
         """Show a bot."""
         async with self._database.connection() as conn:
-            return self._shown(await storage.get_bot(conn, request.slug, viewer=viewer_of(call.principal)))
+            return shown(await storage.get_bot(conn, request.slug, viewer=viewer_of(call.principal)), self._providers)
 
     async def resolve(self, call: Call, request: BotNamed) -> BotRef:
         """Tell which bot a slug names."""
@@ -77,43 +89,46 @@ class Profiles:
         """Show a page of bots, by slug."""
         async with self._database.connection() as conn:
             found = await storage.list_bots(conn, request, request.limit + 1, viewer=viewer_of(call.principal))
-        items = tuple(self._shown(stored) for stored in found[: request.limit])
+        items = tuple(shown(stored, self._providers) for stored in found[: request.limit])
         return BotPage(items=items, more=len(found) > request.limit)
 
     async def list_templates(self, _call: Call, _request: ListTemplates) -> TemplateList:
         """Show all templates."""
         return TemplateList(items=all_templates())
 
-    def _shown(self, stored: storage.StoredBot) -> Bot:
-        settings = stored.settings
-        return Bot(
-            **{name: getattr(settings, name) for name in BotSettings.model_fields},
-            id=stored.id,
-            slug=stored.slug,
-            name=stored.name,
-            system_prompt=stored.system_prompt,
-            status=stored.status,
-            version=stored.version,
-            pinned_version=stored.pinned_version,
-            effective=self._providers.effective(settings),
-            readiness=tuple(self._readiness(stored)),
-            snippet_count=stored.snippet_count,
-            created_at=stored.created_at,
-            updated_at=stored.updated_at,
-        )
+    async def edit(self, call: Call, request: EditBot) -> Bot:
+        """Change members of a bot, and its prompt with them: all or nothing, and live with the next turn."""
+        changes = request.changes
+        sent = changes.model_fields_set
+        async with self._database.transaction() as conn:
+            before = await storage.lock_bot(conn, request.slug)
+            check_expected(request.expected, shown(before, self._providers), before.changed_by)
+            if changes.slug not in {None, before.slug}:
+                raise SlugImmutableError
+            values: dict[str, Any] = {
+                name: getattr(changes if name in sent else before.settings, name) for name in BotSettings.model_fields
+            }
+            settings = BotSettings.model_validate(values | dict.fromkeys(request.clears))
+            self._providers.check(settings, named={*sent, *request.clears})
+            name = before.name if changes.name is None else changes.name
+            if (name, settings) != (before.name, before.settings):
+                moment = self._clock()
+                await storage.edit_bot(conn, before.id, name, settings, call.principal.name, moment)
+                details = {"slug": before.slug, "changed": _changed(before, name, settings)}
+                await audit.record(conn, call, "bot.updated", target=before.id, details=details)
+            if changes.system_prompt is not None:
+                await prompts.save(conn, call, before.id, changes.system_prompt, changes.note, self._clock())
+            after = await storage.read_bot(conn, before.id)
+        return shown(after, self._providers)
 
-    def _readiness(self, stored: storage.StoredBot) -> list[ReadinessNote]:
-        notes = []
-        settings = stored.settings
-        effective = self._providers.effective(settings)
-        if stored.snippet_count == 0:
-            notes.append(ReadinessNote(code="no_knowledge", detail="it was taught nothing: add a snippet"))
-        if self._providers.is_down(effective):
-            notes.append(ReadinessNote(code="provider_down", detail=self._providers.refusal(effective).message))
-        if not self._providers.are_allowed(settings):
-            detail = "a restricted bot needs a local provider, or allow_hosted_provider"
-            notes.append(ReadinessNote(code="provider_not_local", detail=detail))
-        return notes
+
+def _changed(before: storage.StoredBot, name: str, settings: BotSettings) -> dict[str, list[Any]]:
+    """Return the members that an edit changes, as they were and as they are; of texts only that they change."""
+    was, now = before.settings.model_dump(mode="json"), settings.model_dump(mode="json")
+    changed = {member: [was[member], now[member]] for member in was if was[member] != now[member]}
+    if "description" in changed:
+        changed["description"] = []
+    return changed | ({"name": []} if name != before.name else {})
 
 
 def _filled(draft: BotDraft, template: Template | None) -> tuple[str, str, BotSettings]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 from hivemind_common.contracts.bots import BotSettings, Effective, ProviderUnavailableError, Tier
@@ -39,10 +40,12 @@ class Providers:
             return ComponentHealth(status=Condition.DEGRADED, detail=f"LLM startup ping FAILED: {self._fault}")
         return ComponentHealth(status=Condition.OK, detail=self._kind)
 
-    def check(self, settings: BotSettings) -> None:
-        """Refuse a bot that names a provider which does not exist."""
-        names = {"provider": settings.provider}
-        names.update({f"fallbacks.{place}.provider": each.provider for place, each in enumerate(settings.fallbacks)})
+    def check(self, settings: BotSettings, *, named: Collection[str] = ("provider", "fallbacks"), at: str = "") -> None:
+        """Refuse a bot that names a provider which does not exist, in a member that was `named`."""
+        names = {f"{at}provider": settings.provider} if "provider" in named else {}
+        if "fallbacks" in named:
+            places = enumerate(settings.fallbacks)
+            names.update({f"{at}fallbacks.{place}.provider": each.provider for place, each in places})
         for path, name in names.items():
             if name not in {None, QUOTE, INSTANCE}:
                 raise ValidationFailedError.at(path, "unknown", f"must be {QUOTE} or {INSTANCE}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
+from uuid import UUID
 
 import asyncpg
 
@@ -17,10 +18,9 @@ from hivemind_common.contracts.bots import (
     ConversationNotFoundError,
     ListBots,
     SlugTakenError,
-    TemplateSnippet,
 )
 from hivemind_common.db import Conn, refusing
-from hivemind_common.ids import AccountId, BotId, ConversationId, IdMaker, MessageId
+from hivemind_common.ids import AccountId, BotId, ConversationId, MessageId
 
 _SETTINGS: Final = tuple(BotSettings.model_fields)
 
@@ -35,8 +35,10 @@ _COLUMNS: Final = ", ".join(
         "version",
         "pinned_version",
         "snippet_count",
+        "placeholders",
         "created_at",
         "updated_at",
+        "changed_by",
     )
 )
 
@@ -70,17 +72,37 @@ SELECT {_COLUMNS}, prompt.system_prompt {_FROM}
 """
 
 ADD_BOT: Final = f"""
-INSERT INTO bots.bot (id, slug, name, {", ".join(_SETTINGS)}, version, created_at, updated_at)
-VALUES ($1, $2, $3, {", ".join(f"${place}" for place in range(4, 4 + len(_SETTINGS)))}, 1,
-        ${4 + len(_SETTINGS)}, ${4 + len(_SETTINGS)})
+INSERT INTO bots.bot (id, slug, name, changed_by, created_at, updated_at, {", ".join(_SETTINGS)}, version)
+VALUES ($1, $2, $3, $4, $5, $5, {", ".join(f"${place}" for place in range(6, 6 + len(_SETTINGS)))}, 1)
 """
 
-ADD_PROMPT: Final = """
-INSERT INTO bots.prompt_version (bot_id, version, system_prompt, note, author, created_at)
-VALUES ($1, $2, $3, $4, $5, $6)
+# Not FOR UPDATE: what refers to a bot, such as a turn that is being kept, need not wait for an edit.
+LOCK_BOT: Final = "SELECT id FROM bots.bot WHERE slug = $1 AND ($2 OR status <> 'archived') FOR NO KEY UPDATE"
+
+FIND_BOT: Final = "SELECT id FROM bots.bot WHERE slug = $1"
+
+READ_BOT: Final = f"SELECT {_COLUMNS}, prompt.system_prompt {_FROM} WHERE bot.id = $1"
+
+EDIT_BOT: Final = f"""
+UPDATE bots.bot
+   SET name = $2, changed_by = $3, updated_at = greatest($4, updated_at),
+       {", ".join(f"{name} = ${place}" for place, name in enumerate(_SETTINGS, start=5))}
+ WHERE id = $1
 """
 
-SEED_BOT: Final = "SELECT knowledge.seed_bot($1, $2, $3)"
+SET_STATUS: Final = """
+UPDATE bots.bot SET status = $2, changed_by = $3, updated_at = greatest($4, updated_at) WHERE id = $1
+"""
+
+RESTORE_BOT: Final = """
+UPDATE bots.bot
+   SET status = CASE WHEN was_paused THEN 'paused' ELSE 'active' END, changed_by = $2, updated_at = greatest($3, updated_at)
+ WHERE id = $1 AND status = 'archived'
+"""
+
+PURGE_BOT: Final = "DELETE FROM bots.bot WHERE id = $1"
+PURGE_OVERDUE: Final = "DELETE FROM bots.bot WHERE id = $1 AND archived_at < $2 RETURNING id"
+FIND_OVERDUE: Final = "SELECT id, slug FROM bots.bot WHERE archived_at < $1 ORDER BY archived_at LIMIT 20"
 
 FIND_CONVERSATION: Final = (
     "SELECT EXISTS (SELECT FROM bots.conversation WHERE bot_id = $1 AND id = $2 AND speaker = $3)"
@@ -111,8 +133,16 @@ class StoredBot:
     version: int
     pinned_version: int | None
     snippet_count: int
+    placeholders: tuple[str, ...]
+    """Names in double braces that its snippets have."""
     created_at: datetime
     updated_at: datetime
+    changed_by: str
+
+    @property
+    def live_version(self) -> int:
+        """The version of the prompt that the next turn is taken with."""
+        return self.pinned_version or self.version
 
 
 async def get_bot(conn: Conn, slug: str, *, viewer: AccountId | None) -> StoredBot:
@@ -137,32 +167,67 @@ async def list_bots(conn: Conn, wanted: ListBots, limit: int, *, viewer: Account
     return [_bot(row) for row in rows]
 
 
+async def lock_bot(conn: Conn, slug: str, *, archived_too: bool = False) -> StoredBot:
+    """Read one and keep others from changing it; raises `BotNotFoundError`. Wants a transaction."""
+    bot_id = await conn.fetchval(LOCK_BOT, slug, archived_too)
+    if bot_id is None:
+        raise BotNotFoundError
+    # By a statement of its own: the one that waited for the lock shows the row as it was before.
+    return await read_bot(conn, _id(bot_id))
+
+
+async def find_bot(conn: Conn, slug: str) -> BotId:
+    """Read a bot's id, archived or not; raises `BotNotFoundError`."""
+    found = await conn.fetchval(FIND_BOT, slug)
+    if found is None:
+        raise BotNotFoundError
+    return _id(found)
+
+
+async def read_bot(conn: Conn, bot_id: BotId) -> StoredBot:
+    """Read one by its id, archived or not; raises `BotNotFoundError`."""
+    row = await conn.fetchrow(READ_BOT, bot_id)
+    if row is None:
+        raise BotNotFoundError
+    return _bot(row)
+
+
 async def add_bot(
-    conn: Conn,
-    bot_id: BotId,
-    slug: str,
-    name: str,
-    settings: BotSettings,
-    system_prompt: str,
-    author: str,
-    moment: datetime,
+    conn: Conn, bot_id: BotId, slug: str, name: str, settings: BotSettings, author: str, moment: datetime
 ) -> None:
-    """Insert a bot with the first version of its prompt; raises `SlugTakenError`. Wants a transaction."""
-    values: dict[str, Any] = {name: getattr(settings, name) for name in _SETTINGS}
-    values["fallbacks"] = [fallback.model_dump() for fallback in settings.fallbacks]
-    values["allowed_users"] = list(settings.allowed_users)
-    values["allowed_origins"] = list(settings.allowed_origins)
+    """Insert a bot, whose prompt is still to come; raises `SlugTakenError`. Wants a transaction."""
     with refusing({"bot_slug": lambda: SlugTakenError(f"slug: {slug} is taken; choose another")}):
-        await conn.execute(ADD_BOT, bot_id, slug, name, *values.values(), moment)
-    await conn.execute(ADD_PROMPT, bot_id, 1, system_prompt, "", author, moment)
+        await conn.execute(ADD_BOT, bot_id, slug, name, author, moment, *_values(settings))
 
 
-async def seed_knowledge(
-    conn: Conn, bot_id: BotId, snippets: tuple[TemplateSnippet, ...], new_id: IdMaker, moment: datetime
-) -> None:
-    """Teach a new bot what its template knows, in the same transaction."""
-    rows = [{"id": str(new_id()), "title": snippet.title, "body": snippet.body} for snippet in snippets]
-    await conn.execute(SEED_BOT, bot_id, rows, moment)
+async def edit_bot(conn: Conn, bot_id: BotId, name: str, settings: BotSettings, author: str, moment: datetime) -> None:
+    """Write what a bot is now. Wants the transaction that has locked it."""
+    await conn.execute(EDIT_BOT, bot_id, name, author, moment, *_values(settings))
+
+
+async def set_status(conn: Conn, bot_id: BotId, status: BotStatus, author: str, moment: datetime) -> None:
+    """Pause, resume or archive a bot. Wants the transaction that has locked it."""
+    await conn.execute(SET_STATUS, bot_id, status, author, moment)
+
+
+async def restore_bot(conn: Conn, bot_id: BotId, author: str, moment: datetime) -> None:
+    """Bring an archived bot back as it was. Wants the transaction that has locked it."""
+    await conn.execute(RESTORE_BOT, bot_id, author, moment)
+
+
+async def purge_bot(conn: Conn, bot_id: BotId) -> None:
+    """End a bot, with all that it knows and said."""
+    await conn.execute(PURGE_BOT, bot_id)
+
+
+async def purge_overdue(conn: Conn, bot_id: BotId, archived_before: datetime) -> bool:
+    """End a bot that is still archived; whether it was."""
+    return await conn.fetchval(PURGE_OVERDUE, bot_id, archived_before) is not None
+
+
+async def find_overdue(conn: Conn, archived_before: datetime) -> list[BotRef]:
+    """Read some of the bots that have been archived for too long."""
+    return [BotRef(id=row["id"], slug=row["slug"]) for row in await conn.fetch(FIND_OVERDUE, archived_before)]
 
 
 async def check_conversation(conn: Conn, bot_id: BotId, conversation_id: ConversationId, speaker: str) -> None:
@@ -186,7 +251,7 @@ async def keep_turn(
 
 def _bot(row: asyncpg.Record) -> StoredBot:
     return StoredBot(
-        id=BotId(row["id"]),
+        id=_id(row["id"]),
         slug=row["slug"],
         name=row["name"],
         settings=BotSettings.model_validate({name: row[name] for name in _SETTINGS}),
@@ -195,6 +260,21 @@ def _bot(row: asyncpg.Record) -> StoredBot:
         version=row["version"],
         pinned_version=row["pinned_version"],
         snippet_count=row["snippet_count"],
+        placeholders=tuple(row["placeholders"]),
         created_at=row["created_at"],
         updated_at=row["updated_at"],
+        changed_by=row["changed_by"],
     )
+
+
+def _id(found: UUID) -> BotId:
+    # The driver's own class cannot be written as JSON.
+    return BotId(UUID(int=found.int))
+
+
+def _values(settings: BotSettings) -> list[Any]:
+    values: dict[str, Any] = {name: getattr(settings, name) for name in _SETTINGS}
+    values["fallbacks"] = [fallback.model_dump() for fallback in settings.fallbacks]
+    values["allowed_users"] = list(settings.allowed_users)
+    values["allowed_origins"] = list(settings.allowed_origins)
+    return list(values.values())

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Final
 
-from hivemind_bots import quote, storage
+from hivemind_bots import prompts_sql, quote, storage
 from hivemind_bots.providers import QUOTE, Providers
 from hivemind_bots.viewers import viewer_of
 from hivemind_common.bus import Call, Outgoing
@@ -25,6 +25,7 @@ from hivemind_common.contracts.bots import (
     TurnEvent,
     TurnStarted,
     Usage,
+    VersionNotFoundError,
 )
 from hivemind_common.contracts.knowledge import FIND_PASSAGES, FindPassages, Passage
 from hivemind_common.db import Database
@@ -90,6 +91,9 @@ class Turns:
             _check_tier(bot, call.principal)
             if request.conversation_id is not None:
                 await storage.check_conversation(conn, bot.id, request.conversation_id, speaker)
+            version = bot.live_version if request.version is None else request.version
+            if version != bot.live_version and await prompts_sql.find_prompt(conn, bot.id, version) is None:
+                raise VersionNotFoundError
         if bot.status is BotStatus.PAUSED:
             raise BotPausedError
         if not self._providers.are_allowed(bot.settings):
@@ -129,7 +133,7 @@ class Turns:
             citations=citations,
             provider=effective.provider,
             model=effective.model or "",
-            version=bot.pinned_version or bot.version,
+            version=version,
             grounded=bool(citations),
             finish_reason="stop" if citations else "refused",
             fallback_used=False,

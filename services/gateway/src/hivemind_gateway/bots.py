@@ -2,30 +2,63 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from hivemind_common.contracts.bots import (
+    CLONE_BOT,
     CREATE_BOT,
+    EDIT_BOT,
     GET_BOT,
     LIST_BOTS,
     LIST_TEMPLATES,
+    PAUSE_BOT,
+    REMOVE_BOT,
+    RESOLVE_BOT,
+    RESTORE_BOT,
+    RESUME_BOT,
+    AllowedOrigins,
+    AllowedUsers,
     Bot,
+    BotChanges,
     BotDraft,
+    BotInState,
     BotNamed,
     BotStatus,
+    Clearable,
+    CloneBot,
     CreateBot,
+    Description,
+    EditBot,
+    Fallbacks,
+    Grounding,
     ListBots,
     ListTemplates,
+    ModelName,
+    Money,
+    Name,
+    Note,
+    OutputTokens,
+    ProviderName,
+    Rate,
+    RemoveBot,
+    ReplyMode,
+    RetentionDays,
+    Slug,
+    Strictness,
+    SystemPrompt,
+    Temperature,
     Template,
     Tier,
 )
+from hivemind_common.contracts.edits import Expected
 from hivemind_common.contracts.kinds import Message
 from hivemind_common.principal import Role
 from hivemind_gateway import cursors
+from hivemind_gateway.patches import UNTOUCHED, Patch
 from hivemind_gateway.problems import InvalidCursorError
-from hivemind_gateway.queries import Cursor, Whole
+from hivemind_gateway.queries import Cursor, Flag, Whole
 from hivemind_gateway.routing import Access, Reply, Request, Routes, created
 
 routes = Routes()
@@ -122,6 +155,127 @@ async def show_bot(request: Request) -> Reply[Bot] | Reply[BotCard]:
     if _sees_cards(request):
         return Reply(_card(await request.call.ask(GET_BOT, named)))
     return Reply(await request.call.ask_raw(GET_BOT, named))
+
+
+class BotPatch(Patch):
+    """What to change of a bot."""
+
+    READ_ONLY = frozenset(
+        {
+            "id",
+            "status",
+            "version",
+            "pinned_version",
+            "effective",
+            "readiness",
+            "snippet_count",
+            "created_at",
+            "updated_at",
+        }
+    )
+
+    slug: str = UNTOUCHED
+    """The same as it is, or 409 `slug_immutable`."""
+    name: Name = UNTOUCHED
+    description: Description = UNTOUCHED
+    tier: Tier = UNTOUCHED
+    system_prompt: SystemPrompt = UNTOUCHED
+    note: Note = UNTOUCHED
+    """Of the prompt's new version."""
+    provider: ProviderName | None = None
+    model: ModelName | None = None
+    fallbacks: Fallbacks = UNTOUCHED
+    max_output_tokens: OutputTokens = UNTOUCHED
+    temperature: Temperature | None = None
+    cost_cap_day_micro_usd: Money | None = None
+    cost_cap_month_micro_usd: Money | None = None
+    rate_limit_per_minute: Rate | None = None
+    user_rate_limit_per_minute: Rate | None = None
+    grounding: Grounding = UNTOUCHED
+    strictness: Strictness = UNTOUCHED
+    knowledge_search_enabled: bool = UNTOUCHED
+    channel_reply_mode: ReplyMode = UNTOUCHED
+    allowed_users: AllowedUsers = UNTOUCHED
+    allowed_origins: AllowedOrigins = UNTOUCHED
+    allow_hosted_provider: bool = UNTOUCHED
+    retention_days: RetentionDays | None = None
+
+
+class RemovalQuery(BaseModel):
+    """How a bot goes."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    purge: Flag = False
+
+
+async def find_bot(request: Request) -> None:
+    """Raise `BotNotFoundError` where the path names none."""
+    await request.call.ask(RESOLVE_BOT, BotNamed(slug=request.slug))
+
+
+@routes.patch(
+    "/api/v1/bots/{slug}",
+    access=Access.BOTS_WRITE,
+    refuses=EDIT_BOT.errors,
+    is_tagged=True,
+    example={"name": "Help desk", "tier": "public", "temperature": None},
+)
+async def edit_bot(request: Request, body: BotPatch, expected: Expected | None) -> Reply[Bot]:
+    """Change a bot: what is absent stays, `null` clears what may be without a value."""
+    cleared = tuple(name for name in get_args(Clearable) if name in body.cleared())
+    changes = BotChanges(**body.given())
+    edit = EditBot(slug=request.slug, changes=changes, clears=cleared, expected=expected)
+    return Reply(await request.call.ask_raw(EDIT_BOT, edit))
+
+
+@routes.delete("/api/v1/bots/{slug}", access=Access.BOTS_WRITE, refuses=REMOVE_BOT.errors)
+async def remove_bot(request: Request, query: RemovalQuery, expected: Expected | None) -> Reply[None]:
+    """Archive a bot for 30 days; with `purge=true` end it for good, archived or not, and free its slug."""
+    removal = RemoveBot(slug=request.slug, is_purge=query.purge, expected=expected)
+    await request.call.ask(REMOVE_BOT, removal)
+    return Reply(None, 204)
+
+
+@routes.post("/api/v1/bots/{slug}/pause", access=Access.BOTS_WRITE, refuses=PAUSE_BOT.errors, is_tagged=True)
+async def pause_bot(request: Request, expected: Expected | None) -> Reply[Bot]:
+    """Let a bot answer nobody; all else works."""
+    return Reply(await request.call.ask_raw(PAUSE_BOT, BotInState(slug=request.slug, expected=expected)))
+
+
+@routes.post("/api/v1/bots/{slug}/resume", access=Access.BOTS_WRITE, refuses=RESUME_BOT.errors, is_tagged=True)
+async def resume_bot(request: Request, expected: Expected | None) -> Reply[Bot]:
+    """Let a paused bot answer again."""
+    return Reply(await request.call.ask_raw(RESUME_BOT, BotInState(slug=request.slug, expected=expected)))
+
+
+@routes.post("/api/v1/bots/{slug}/restore", access=Access.BOTS_WRITE, refuses=RESTORE_BOT.errors, is_tagged=True)
+async def restore_bot(request: Request, expected: Expected | None) -> Reply[Bot]:
+    """Bring an archived bot back whole."""
+    return Reply(await request.call.ask_raw(RESTORE_BOT, BotInState(slug=request.slug, expected=expected)))
+
+
+class CloneForm(Message):
+    """What the clone is called."""
+
+    slug: Slug
+    name: Name | None = None
+
+
+@routes.post(
+    "/api/v1/bots/{slug}/clone",
+    access=Access.BOTS_WRITE,
+    status=201,
+    timeout=CLONE_BOT.timeout,
+    refuses=CLONE_BOT.errors,
+    finds=find_bot,
+    is_tagged=True,
+    example={"slug": "help-desk-2"},
+)
+async def clone_bot(request: Request, body: CloneForm) -> Reply[Bot]:
+    """Make another bot with the same prompt, settings, snippets and golden questions."""
+    bot = await request.call.ask_raw(CLONE_BOT, CloneBot(slug=request.slug, to=body.slug, name=body.name))
+    return created(bot, at=f"/api/v1/bots/{body.slug}")
 
 
 @routes.get("/api/v1/templates", access=Access.BOTS_READ)

@@ -58,6 +58,7 @@ class ChatForm(Message):
     access=Access.CHAT,
     timeout=TURN_TIMEOUT,
     refuses=(*TAKE_TURN.errors, NotAcceptableError),
+    is_versioned=True,
     example={"message": "How long do refunds take?"},
 )
 async def chat(request: Request, body: ChatForm) -> Reply[Answer] | web.StreamResponse:
@@ -69,6 +70,7 @@ async def chat(request: Request, body: ChatForm) -> Reply[Answer] | web.StreamRe
         raise
     turn = TakeTurn(
         slug=request.slug,
+        version=request.version,
         message=body.message,
         conversation_id=body.conversation_id,
         speaker=digest(body.speaker).hex() if body.speaker is not None else None,

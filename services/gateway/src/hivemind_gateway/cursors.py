@@ -51,5 +51,13 @@ def id_of(scope: str, cursor: str | None) -> UUID | None:
         raise InvalidCursorError from None
 
 
+def number_of(scope: str, cursor: str | None) -> int | None:
+    """Return the number that a cursor names, of a list that goes by numbers."""
+    place = place_of(scope, cursor)
+    if place is not None and not (place.isascii() and place.isdecimal() and len(place) < 10):
+        raise InvalidCursorError
+    return int(place) if place is not None else None
+
+
 def _check(scope: str, place: str) -> bytes:
     return hashlib.blake2b(f"{scope}\n{place}".encode(), digest_size=_CHECK).digest()

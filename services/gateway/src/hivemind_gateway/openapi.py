@@ -15,7 +15,7 @@ from hivemind_common.version import VERSION
 from hivemind_gateway import problems
 from hivemind_gateway.identity import COOKIE
 from hivemind_gateway.links import PLACE, links
-from hivemind_gateway.routing import SLUG_FORM, Access, Route
+from hivemind_gateway.routing import Access, Route
 
 PATH: Final = "/api/v1/openapi.json"
 PROBLEM: Final = "application/problem+json"
@@ -24,8 +24,15 @@ _SENT: Final = "Sent"
 _SENT_REFERENCE: Final = _REFERENCE + _SENT
 
 _PLACES: Final[dict[str, dict[str, Any]]] = {
-    "slug": {"type": "string", "pattern": f"^{SLUG_FORM.pattern}$", "description": "The bot's slug."},
+    "slug": {"type": "string", "pattern": "^[a-z0-9-]{3,32}$", "description": "The bot's slug."},
+    "version": {"type": "string", "pattern": "^[1-9][0-9]{0,8}$", "description": "The number of a version."},
     "id": {"type": "string", "format": "uuid", "description": "An id, in lower case with hyphens."},
+}
+
+_VERSIONED_SLUG: Final = {
+    "type": "string",
+    "pattern": "^[a-z0-9-]{3,32}(@[1-9][0-9]{0,8})?$",
+    "description": "The bot's slug; `helpdesk@3` is the bot with version 3 of its prompt.",
 }
 
 _OPEN: Final = re.compile(r"\\S|\[\^")
@@ -131,7 +138,7 @@ def _operation(row: Route, rows: Iterable[Route], schemas: Any) -> dict[str, Any
     }
     if row.access is not Access.OPEN:
         operation["description"] = _who_may(row.access)
-    parameters = [_place(name) for name in PLACE.findall(row.path)] + _queries(row)
+    parameters = [_place(name, row) for name in PLACE.findall(row.path)] + _queries(row)
     if row.is_conditional:
         parameters.append(_IF_MATCH)
     if parameters:
@@ -153,8 +160,8 @@ _IF_MATCH: Final = {
 }
 
 
-def _place(name: str) -> dict[str, Any]:
-    schema = dict(_PLACES[name])
+def _place(name: str, row: Route) -> dict[str, Any]:
+    schema = dict(_VERSIONED_SLUG if name == "slug" and row.is_versioned else _PLACES[name])
     return {"name": name, "in": "path", "required": True, "description": schema.pop("description"), "schema": schema}
 
 
@@ -250,6 +257,8 @@ def _who_may(access: Access) -> str:
         return "For whoever shows a credential."
     if access is Access.OWN_ACCOUNT:
         return "For a session, or a key with the scope `admin`."
+    if access is Access.BOTS_INSPECT:
+        return "Needs the scope `bots:read` and the role `admin`."
     return f"Needs the scope `{access.value}`."
 
 

@@ -26,6 +26,16 @@ def _plain(value: str) -> str:
 Whole = Annotated[int, BeforeValidator(_plain)]
 """A number in plain decimal: `5`, and not `+5`, `05`, ` 5` or `1_0`, which the language would take."""
 
+
+def _true_or_false(value: str) -> str:
+    if value not in {"true", "false"}:
+        raise PydanticCustomError("bool_parsing", "must be true or false")
+    return value
+
+
+Flag = Annotated[bool, BeforeValidator(_true_or_false)]
+"""`true` or `false`, and not `1`, `yes` or `True`, which the language would take."""
+
 Cursor = Annotated[
     str,
     WithJsonSchema(

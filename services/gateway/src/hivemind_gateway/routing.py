@@ -32,7 +32,7 @@ from hivemind_common.contracts.bots import RESOLVE_BOT, BotNamed, BotNotFoundErr
 from hivemind_common.contracts.kinds import Message
 from hivemind_common.environment import Environment
 from hivemind_common.errors import HivemindError
-from hivemind_common.principal import ANONYMOUS, Principal
+from hivemind_common.principal import ANONYMOUS, Principal, Role
 from hivemind_common.telemetry import REQUEST_ID
 from hivemind_gateway import bodies, queries, tags
 from hivemind_gateway.headers import CROSS_ORIGIN, DROPS_COOKIE, PATTERN, PREFLIGHT
@@ -42,7 +42,7 @@ from hivemind_gateway.peers import client_of, is_outer_https, is_same_origin
 from hivemind_gateway.problems import CsrfError, InsufficientScopeError, MethodNotAllowedError, joined
 
 EDGE_TIMEOUT: Final = timedelta(seconds=10)
-SLUG_FORM: Final = re.compile(r"[a-z0-9-]{3,32}")
+SLUG_FORM: Final = re.compile(r"(?P<slug>[a-z0-9-]{3,32})(@(?P<version>[1-9][0-9]{0,8}))?")
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -50,7 +50,7 @@ class Access(Enum):
     """Who may use a route: anybody, whoever is signed in, or whoever holds a scope.
 
     What belongs to one's own account asks for a session, or for a key that may do everything: a key that was made to chat
-    does not end its owner's sessions.
+    does not end its owner's sessions. How a bot is made is shown to admins only, whose keys need no more than to read.
     """
 
     OPEN = "open"
@@ -58,6 +58,7 @@ class Access(Enum):
     OWN_ACCOUNT = "own account"
     CHAT = "chat"
     BOTS_READ = "bots:read"
+    BOTS_INSPECT = "bots:read, as an admin"
     BOTS_WRITE = "bots:write"
     KNOWLEDGE_READ = "knowledge:read"
     KNOWLEDGE_WRITE = "knowledge:write"
@@ -65,6 +66,8 @@ class Access(Enum):
     @property
     def scope(self) -> str | None:
         """The scope that is needed; None where none is."""
+        if self is Access.BOTS_INSPECT:
+            return "bots:read"
         return None if self in {Access.OPEN, Access.SIGNED_IN, Access.OWN_ACCOUNT} else self.value
 
 
@@ -87,6 +90,7 @@ class Request:
 
     http: web.Request
     door: Door
+    route: Route
     call: Call
     caller: Caller | None
 
@@ -98,10 +102,20 @@ class Request:
     @property
     def slug(self) -> str:
         """The bot that the path names; raises `BotNotFoundError` for what can be no bot's slug."""
-        slug = self.http.match_info["slug"]
-        if not SLUG_FORM.fullmatch(slug):
+        return self._addressed["slug"]
+
+    @property
+    def version(self) -> int | None:
+        """The version of its prompt that the path names, as in `helpdesk@3`, where it may; None is the live one."""
+        found = self._addressed["version"]
+        return int(found) if found else None
+
+    @property
+    def _addressed(self) -> re.Match[str]:
+        found = SLUG_FORM.fullmatch(self.http.match_info["slug"])
+        if found is None or (found["version"] and not self.route.is_versioned):
             raise BotNotFoundError
-        return slug
+        return found
 
     def path_id(self, name: str, missing: type[HivemindError]) -> UUID:
         """Return an id of the path; one of a wrong form names nothing, so it is not found."""
@@ -173,6 +187,8 @@ class Route:
     """Raises where the thing is not there that the rest of the path names; takes what the handler takes of a bot."""
     is_tagged: bool
     """Whether its answer is one thing, which may change: it comes with an `ETag`."""
+    is_versioned: bool
+    """Whether the bot of its path may be named with a version of its prompt."""
     leads_to: tuple[str, ...]
     """Paths that may be asked for next, though the answer names nothing that stands in them."""
     example: Mapping[str, Any] | None
@@ -200,6 +216,10 @@ class Routes:
     def post(self, path: str, **more: Unpack[Details]) -> Callable[[H], H]:
         """Answer POST."""
         return self._add("POST", path, more)
+
+    def put(self, path: str, **more: Unpack[Details]) -> Callable[[H], H]:
+        """Answer PUT."""
+        return self._add("PUT", path, more)
 
     def patch(self, path: str, **more: Unpack[Details]) -> Callable[[H], H]:
         """Answer PATCH."""
@@ -236,6 +256,7 @@ class Routes:
                     streams=streams,
                     finds=more.get("finds"),
                     is_tagged=more.get("is_tagged", False),
+                    is_versioned=more.get("is_versioned", False),
                     leads_to=more.get("leads_to", ()),
                     example=more.get("example"),
                 )
@@ -257,6 +278,7 @@ class Details(TypedDict, total=False):
     refuses: tuple[type[HivemindError], ...]
     finds: Finder
     is_tagged: bool
+    is_versioned: bool
     leads_to: tuple[str, ...]
     example: Mapping[str, Any]
 
@@ -335,7 +357,7 @@ def _handler(door: Door, route: Route) -> Callable[[web.Request], Awaitable[web.
             call = door.bus.call(
                 call.principal, timeout=route.timeout, request_id=call.request_id, address=call.address
             )
-            request = Request(http, door, call, caller)
+            request = Request(http, door, route, call, caller)
             given = await _judged(route, request, content)
             del content
         reply = await route.handler(request, **given)
@@ -355,6 +377,8 @@ def _check_rights(door: Door, route: Route, http: web.Request, caller: Caller | 
         scope = "admin"
     if scope is not None and (caller is None or not caller.identity.principal.may(scope)):
         raise InsufficientScopeError(f"this needs the scope {scope}", facts={"scope": scope})
+    if route.access is Access.BOTS_INSPECT and caller is not None and caller.identity.principal.role is Role.USER:
+        raise InsufficientScopeError("this needs the role admin", facts={"scope": "admin"})
 
 
 async def _judged(route: Route, request: Request, content: bytes) -> dict[str, Any]:

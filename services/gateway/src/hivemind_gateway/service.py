@@ -23,12 +23,25 @@ from hivemind_common.contracts.auth import (
     USE_BREAK_GLASS,
 )
 from hivemind_common.contracts.bots import (
+    CLONE_BOT,
     CREATE_BOT,
+    EDIT_BOT,
     GET_BOT,
     LIST_BOTS,
     LIST_TEMPLATES,
+    PAUSE_BOT,
+    REMOVE_BOT,
     RESOLVE_BOT,
+    RESTORE_BOT,
+    RESUME_BOT,
     TAKE_TURN,
+)
+from hivemind_common.contracts.golden_questions import (
+    ADD_GOLDEN_QUESTION,
+    EDIT_GOLDEN_QUESTION,
+    GET_GOLDEN_QUESTION,
+    LIST_GOLDEN_QUESTIONS,
+    REMOVE_GOLDEN_QUESTION,
 )
 from hivemind_common.contracts.knowledge import (
     ADD_SNIPPET,
@@ -43,12 +56,31 @@ from hivemind_common.contracts.knowledge import (
     REMOVE_TAGGED,
     SEARCH_SNIPPETS,
 )
+from hivemind_common.contracts.prompts import (
+    GET_PROMPT,
+    LIST_PROMPTS,
+    PIN_PROMPT,
+    RESTORE_PROMPT,
+    SAVE_PROMPT,
+)
 from hivemind_common.environment import Environment
 from hivemind_common.health import Health
 from hivemind_common.ops import listening, ops_site
 from hivemind_common.runtime import Running, Service
 from hivemind_common.telemetry import Metrics
-from hivemind_gateway import accounts, bots, chat, gaps, health, knowledge, openapi, reference, sessions
+from hivemind_gateway import (
+    accounts,
+    bots,
+    chat,
+    gaps,
+    golden_questions,
+    health,
+    knowledge,
+    openapi,
+    prompts,
+    reference,
+    sessions,
+)
 from hivemind_gateway.bodies import Room
 from hivemind_gateway.edge import Edge
 from hivemind_gateway.identity import Identities
@@ -57,7 +89,9 @@ from hivemind_gateway.paths import Paths
 from hivemind_gateway.routing import Door, Route, mount
 
 ROUTES: Final[tuple[Route, ...]] = tuple(
-    row for module in (accounts, sessions, bots, gaps, knowledge, chat, health, reference) for row in module.routes.rows
+    row
+    for module in (accounts, sessions, bots, prompts, golden_questions, gaps, knowledge, chat, health, reference)
+    for row in module.routes.rows
 )
 """The table: every path, who may use it, and what it takes."""
 
@@ -95,9 +129,25 @@ GATEWAY = Service(
         SIGN_IN,
         SIGN_OUT,
         USE_BREAK_GLASS,
+        CLONE_BOT,
         CREATE_BOT,
+        EDIT_BOT,
         GET_BOT,
         LIST_BOTS,
+        PAUSE_BOT,
+        REMOVE_BOT,
+        RESTORE_BOT,
+        RESUME_BOT,
+        ADD_GOLDEN_QUESTION,
+        EDIT_GOLDEN_QUESTION,
+        GET_GOLDEN_QUESTION,
+        LIST_GOLDEN_QUESTIONS,
+        REMOVE_GOLDEN_QUESTION,
+        GET_PROMPT,
+        LIST_PROMPTS,
+        PIN_PROMPT,
+        RESTORE_PROMPT,
+        SAVE_PROMPT,
         LIST_TEMPLATES,
         RESOLVE_BOT,
         TAKE_TURN,

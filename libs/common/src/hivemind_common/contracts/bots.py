@@ -11,8 +11,10 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
+from hivemind_common.contracts.edits import Expected, PreconditionFailedError
+from hivemind_common.contracts.golden_questions import Expectation
 from hivemind_common.contracts.health import health_of
-from hivemind_common.contracts.kinds import Instant, Message, Rpc, Stream
+from hivemind_common.contracts.kinds import Instant, Message, Nothing, Rpc, Stream
 from hivemind_common.contracts.texts import NOT_BLANK, described, not_blank
 from hivemind_common.errors import HivemindError, Kind
 from hivemind_common.ids import AccountId, BotId, ConversationId, MessageId, SnippetId
@@ -123,6 +125,22 @@ class SlugTakenError(HivemindError):
     kind = Kind.CONFLICT
 
 
+class SlugImmutableError(HivemindError):
+    """A slug is a bot's address in paths, channels and other people's programs: it is never renamed."""
+
+    code = "slug_immutable"
+    kind = Kind.CONFLICT
+    words = "slug: it is never renamed; clone the bot under the new one instead"
+
+
+class VersionNotFoundError(HivemindError):
+    """The prompt of this bot has no such version."""
+
+    code = "version_not_found"
+    kind = Kind.NOT_FOUND
+    words = "the prompt of this bot has no such version"
+
+
 class UnknownTemplateError(HivemindError):
     """No template has that name."""
 
@@ -177,6 +195,20 @@ class Fallback(Message):
     model: ModelName
 
 
+Fallbacks = Annotated[tuple[Fallback, ...], Field(max_length=3)]
+OutputTokens = Annotated[int, Field(ge=1, le=32_768)]
+Temperature = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
+RetentionDays = Annotated[int, Field(ge=1, le=3_650)]
+Grounding = Literal["grounded", "open"]
+Strictness = Literal["lenient", "normal", "strict"]
+ReplyMode = Literal["dm_only", "channel_mention", "both"]
+AllowedUsers = Annotated[tuple[AccountId, ...], Field(max_length=1_000)]
+Origin = Annotated[str, StringConstraints(max_length=300), AfterValidator(_is_origin), described(pattern=_ORIGIN)]
+AllowedOrigins = Annotated[
+    tuple[Origin, ...], Field(max_length=50), AfterValidator(_no_twins), described(uniqueItems=True)
+]
+
+
 class BotSettings(Message):
     """The members of a bot that its operator sets, with their defaults."""
 
@@ -184,29 +216,35 @@ class BotSettings(Message):
     tier: Tier = Tier.INTERNAL
     provider: ProviderName | None = None
     model: ModelName | None = None
-    fallbacks: Annotated[tuple[Fallback, ...], Field(max_length=3)] = ()
-    max_output_tokens: Annotated[int, Field(ge=1, le=32_768)] = 1024
-    temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
+    fallbacks: Fallbacks = ()
+    max_output_tokens: OutputTokens = 1024
+    temperature: Temperature | None = None
     cost_cap_day_micro_usd: Money | None = 5_000_000
     cost_cap_month_micro_usd: Money | None = 50_000_000
     rate_limit_per_minute: Rate | None = 60
     user_rate_limit_per_minute: Rate | None = 20
-    grounding: Literal["grounded", "open"] = "grounded"
-    strictness: Literal["lenient", "normal", "strict"] = "normal"
+    grounding: Grounding = "grounded"
+    strictness: Strictness = "normal"
     knowledge_search_enabled: bool = False
-    channel_reply_mode: Literal["dm_only", "channel_mention", "both"] = "dm_only"
-    allowed_users: Annotated[tuple[AccountId, ...], Field(max_length=1_000)] = ()
-    allowed_origins: Annotated[
-        tuple[
-            Annotated[str, StringConstraints(max_length=300), AfterValidator(_is_origin), described(pattern=_ORIGIN)],
-            ...,
-        ],
-        Field(max_length=50),
-        AfterValidator(_no_twins),
-        described(uniqueItems=True),
-    ] = ()
+    channel_reply_mode: ReplyMode = "dm_only"
+    allowed_users: AllowedUsers = ()
+    allowed_origins: AllowedOrigins = ()
     allow_hosted_provider: bool = False
-    retention_days: Annotated[int, Field(ge=1, le=3_650)] | None = 90
+    retention_days: RetentionDays | None = 90
+
+
+Note = Annotated[str, StringConstraints(max_length=500)]
+
+
+class BotChanges(BotSettings):
+    """Members of a bot; only those that were sent count."""
+
+    slug: str | None = None
+    """What the sender takes for the slug, which cannot be another."""
+    name: Name | None = None
+    system_prompt: SystemPrompt | None = None
+    note: Note = ""
+    """Of the prompt's new version."""
 
 
 class BotDraft(BotSettings):
@@ -261,6 +299,51 @@ class BotNamed(Message):
     slug: str
 
 
+class BotInState(Message):
+    """Name a bot, which has to be in one of the states that the caller expects."""
+
+    slug: str
+    expected: Expected | None = None
+
+
+Clearable = Literal[
+    "provider",
+    "model",
+    "temperature",
+    "cost_cap_day_micro_usd",
+    "cost_cap_month_micro_usd",
+    "rate_limit_per_minute",
+    "user_rate_limit_per_minute",
+    "retention_days",
+]
+"""Members of a bot that may be without a value."""
+
+
+class EditBot(Message):
+    """Change what `changes` names of a bot and leave the rest; what `clears` names is without a value afterwards."""
+
+    slug: str
+    changes: BotChanges
+    clears: tuple[Clearable, ...] = ()
+    expected: Expected | None = None
+
+
+class RemoveBot(Message):
+    """Archive a bot for 30 days, or end it for good, archived or not."""
+
+    slug: str
+    is_purge: bool = False
+    expected: Expected | None = None
+
+
+class CloneBot(Message):
+    """Make another bot of one: its prompt, settings, snippets and golden questions."""
+
+    slug: str
+    to: Slug
+    name: Name | None = None
+
+
 class BotRef(Message):
     """What the door needs to know of a bot before it asks somebody else about it."""
 
@@ -290,16 +373,6 @@ class TemplateSnippet(Message):
 
     title: str
     body: str
-
-
-class Expectation(Message):
-    """What an answer to a golden question must be."""
-
-    snippets: tuple[str, ...] | None = None
-    contains: tuple[str, ...] | None = None
-    not_contains: tuple[str, ...] | None = None
-    cites: bool | None = None
-    refuses: bool | None = None
 
 
 class TemplateQuestion(Message):
@@ -335,6 +408,8 @@ class TakeTurn(Message):
     """Say something to a bot."""
 
     slug: str
+    version: Annotated[int, Field(ge=1)] | None = None
+    """Of the prompt; None is the live one."""
     message: Utterance
     conversation_id: ConversationId | None = None
     speaker: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
@@ -403,6 +478,23 @@ BOTS_HEALTH = health_of("bots")
 CREATE_BOT = Rpc("bots.v1.bot.create", CreateBot, Bot, errors=(SlugTakenError, UnknownTemplateError))
 """All or nothing: the bot, its prompt and the snippets of its template."""
 
+EDIT_BOT = Rpc(
+    "bots.v1.bot.edit",
+    EditBot,
+    Bot,
+    errors=(BotNotFoundError, PreconditionFailedError, SlugImmutableError),
+)
+PAUSE_BOT = Rpc("bots.v1.bot.pause", BotInState, Bot, errors=(BotNotFoundError, PreconditionFailedError))
+RESUME_BOT = Rpc("bots.v1.bot.resume", BotInState, Bot, errors=(BotNotFoundError, PreconditionFailedError))
+RESTORE_BOT = Rpc("bots.v1.bot.restore", BotInState, Bot, errors=(BotNotFoundError, PreconditionFailedError))
+"""Bring an archived bot back whole; of one that is there, nothing."""
+
+REMOVE_BOT = Rpc("bots.v1.bot.remove", RemoveBot, Nothing, errors=(BotNotFoundError, PreconditionFailedError))
+CLONE_BOT = Rpc(
+    "bots.v1.bot.clone", CloneBot, Bot, errors=(BotNotFoundError, SlugTakenError), timeout=timedelta(seconds=30)
+)
+"""All or nothing, and what the clone knows can be found when this returns."""
+
 GET_BOT = Rpc("bots.v1.bot.get", BotNamed, Bot, errors=(BotNotFoundError,))
 RESOLVE_BOT = Rpc("bots.v1.bot.resolve", BotNamed, BotRef, errors=(BotNotFoundError,))
 LIST_BOTS = Rpc("bots.v1.bot.list", ListBots, BotPage)
@@ -415,6 +507,7 @@ TAKE_TURN = Stream(
     Answer,
     errors=(
         BotNotFoundError,
+        VersionNotFoundError,
         BotPausedError,
         BotNotAllowedError,
         ProviderNotLocalError,

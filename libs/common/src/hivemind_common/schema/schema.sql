@@ -294,14 +294,36 @@ CREATE TABLE bots.bot (
     snippet_count integer DEFAULT 0 NOT NULL,
     created_at timestamp with time zone NOT NULL,
     updated_at timestamp with time zone NOT NULL,
+    archived_at timestamp with time zone,
+    was_paused boolean DEFAULT false NOT NULL,
+    changed_by text DEFAULT ''::text NOT NULL,
+    placeholders text[] DEFAULT '{}'::text[] NOT NULL,
+    CONSTRAINT bot_archived_since CHECK (((status = 'archived'::text) = (archived_at IS NOT NULL))),
     CONSTRAINT bot_channel_reply_mode CHECK ((channel_reply_mode = ANY (ARRAY['dm_only'::text, 'channel_mention'::text, 'both'::text]))),
+    CONSTRAINT bot_cost_cap_day CHECK (((cost_cap_day_micro_usd >= 0) AND (cost_cap_day_micro_usd <= '1000000000000'::bigint))),
+    CONSTRAINT bot_cost_cap_month CHECK (((cost_cap_month_micro_usd >= 0) AND (cost_cap_month_micro_usd <= '1000000000000'::bigint))),
+    CONSTRAINT bot_description CHECK ((char_length(description) <= 500)),
     CONSTRAINT bot_grounding CHECK ((grounding = ANY (ARRAY['grounded'::text, 'open'::text]))),
+    CONSTRAINT bot_max_output_tokens CHECK (((max_output_tokens >= 1) AND (max_output_tokens <= 32768))),
+    CONSTRAINT bot_name CHECK (((name = btrim(name)) AND ((char_length(name) >= 1) AND (char_length(name) <= 80)))),
+    CONSTRAINT bot_rate_limit CHECK (((rate_limit_per_minute >= 1) AND (rate_limit_per_minute <= 100000))),
+    CONSTRAINT bot_retention_days CHECK (((retention_days >= 1) AND (retention_days <= 3650))),
     CONSTRAINT bot_slug_form CHECK ((slug ~ '^[a-z0-9][a-z0-9-]{1,30}[a-z0-9]$'::text)),
     CONSTRAINT bot_snippet_count CHECK ((snippet_count >= 0)),
     CONSTRAINT bot_status CHECK ((status = ANY (ARRAY['active'::text, 'paused'::text, 'archived'::text]))),
     CONSTRAINT bot_strictness CHECK ((strictness = ANY (ARRAY['lenient'::text, 'normal'::text, 'strict'::text]))),
-    CONSTRAINT bot_tier CHECK ((tier = ANY (ARRAY['public'::text, 'internal'::text, 'restricted'::text])))
+    CONSTRAINT bot_temperature CHECK (((temperature >= (0)::double precision) AND (temperature <= (2)::double precision))),
+    CONSTRAINT bot_tier CHECK ((tier = ANY (ARRAY['public'::text, 'internal'::text, 'restricted'::text]))),
+    CONSTRAINT bot_user_rate_limit CHECK (((user_rate_limit_per_minute >= 1) AND (user_rate_limit_per_minute <= 100000)))
 );
+
+COMMENT ON COLUMN bots.bot.version IS 'the newest version of the prompt; the live one where none is pinned';
+
+COMMENT ON COLUMN bots.bot.archived_at IS 'since when, of an archived bot';
+
+COMMENT ON COLUMN bots.bot.was_paused IS 'of an archived bot: whether it comes back paused';
+
+COMMENT ON COLUMN bots.bot.placeholders IS 'names that stand in double braces in its snippets';
 
 CREATE FUNCTION bots.count_snippets(of_bot uuid, snippets integer) RETURNS void
     LANGUAGE sql SECURITY DEFINER
@@ -309,6 +331,29 @@ CREATE FUNCTION bots.count_snippets(of_bot uuid, snippets integer) RETURNS void
     BEGIN ATOMIC
  UPDATE bots.bot SET snippet_count = count_snippets.snippets, knowledge_search_enabled = (bot.knowledge_search_enabled OR ((bot.snippet_count = 0) AND (count_snippets.snippets > 0)))
    WHERE (bot.id = count_snippets.of_bot);
+END;
+
+CREATE FUNCTION bots.date_archive() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    IF NEW.status <> 'archived' THEN
+        NEW.archived_at := NULL;
+        NEW.was_paused := false;
+    ELSIF OLD.status <> 'archived' THEN
+        NEW.archived_at := coalesce(NEW.archived_at, clock_timestamp());
+        NEW.was_paused := OLD.status = 'paused';
+    END IF;
+    RETURN NEW;
+END $$;
+
+CREATE FUNCTION bots.note_placeholders(of_bot uuid, names text[]) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    BEGIN ATOMIC
+ UPDATE bots.bot SET placeholders = note_placeholders.names
+   WHERE ((bot.id = note_placeholders.of_bot) AND (bot.placeholders <> note_placeholders.names));
 END;
 
 CREATE FUNCTION bots.record_sql_change() RETURNS trigger
@@ -348,6 +393,41 @@ SELECT min(token.place) AS place, token.word,
  ORDER BY place
  LIMIT 256
 $$;
+
+CREATE FUNCTION knowledge.change_snippets(of_bot uuid, removed uuid[], kept jsonb, moment timestamp with time zone, changed_by text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    now_at bigint;
+    spoken text;
+BEGIN
+    -- The corpus is locked here, so what is counted below stays true.
+    PERFORM knowledge.raise_version(of_bot, 0, kept -> 0 ->> 'language');
+    FOR spoken IN SELECT DISTINCT one ->> 'language' FROM pg_catalog.jsonb_array_elements(kept) AS one LOOP
+        PERFORM knowledge.raise_version(of_bot, 0, spoken);
+    END LOOP;
+    SELECT knowledge.raise_version(of_bot, (
+        SELECT count(*) FILTER (WHERE NOT EXISTS (
+                   SELECT FROM knowledge.snippet WHERE bot_id = of_bot AND id = (one ->> 'id')::uuid))
+          FROM pg_catalog.jsonb_array_elements(kept) AS one)::integer - (
+        SELECT count(*) FROM knowledge.snippet WHERE bot_id = of_bot AND id = ANY (removed))::integer, NULL)
+      INTO now_at;
+    INSERT INTO knowledge.tombstone (bot_id, id, corpus_version, removed_at)
+    SELECT of_bot, id, now_at, moment FROM knowledge.snippet WHERE bot_id = of_bot AND id = ANY (removed);
+    DELETE FROM knowledge.snippet WHERE bot_id = of_bot AND id = ANY (removed);
+    INSERT INTO knowledge.snippet AS snippet
+           (bot_id, id, title, body, tags, source, language, language_given, corpus_version, created_at, updated_at, changed_by)
+    SELECT of_bot, one.id, one.title, one.body, one.tags, one.source, one.language, one.language_given, now_at,
+           moment, moment, change_snippets.changed_by
+      FROM pg_catalog.jsonb_to_recordset(kept) AS one
+           (id uuid, title text, body text, tags text[], source text, language text, language_given boolean)
+        ON CONFLICT (bot_id, id) DO UPDATE
+       SET title = excluded.title, body = excluded.body, tags = excluded.tags, source = excluded.source,
+           language = excluded.language, language_given = excluded.language_given,
+           corpus_version = excluded.corpus_version, updated_at = greatest(excluded.updated_at, snippet.updated_at),
+           changed_by = excluded.changed_by;
+END $$;
 
 CREATE TEXT SEARCH DICTIONARY knowledge.danish_stem (
     TEMPLATE = pg_catalog.snowball,
@@ -1121,6 +1201,22 @@ CREATE FUNCTION knowledge.configuration_of(language text) RETURNS regconfig
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE COALESCE(language, 'en'::text) WHEN 'da'::text THEN 'knowledge.danish'::regconfig WHEN 'de'::text THEN 'knowledge.german'::regconfig WHEN 'en'::text THEN 'knowledge.english'::regconfig WHEN 'es'::text THEN 'knowledge.spanish'::regconfig WHEN 'fi'::text THEN 'knowledge.finnish'::regconfig WHEN 'fr'::text THEN 'knowledge.french'::regconfig WHEN 'it'::text THEN 'knowledge.italian'::regconfig WHEN 'nl'::text THEN 'knowledge.dutch'::regconfig WHEN 'no'::text THEN 'knowledge.norwegian'::regconfig WHEN 'pt'::text THEN 'knowledge.portuguese'::regconfig WHEN 'ru'::text THEN 'knowledge.russian'::regconfig WHEN 'sv'::text THEN 'knowledge.swedish'::regconfig ELSE 'simple'::regconfig END;
 
+CREATE FUNCTION knowledge.count_placeholders() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog'
+    AS $$
+DECLARE
+    touched uuid;
+BEGIN
+    FOR touched IN SELECT DISTINCT bot_id FROM these WHERE strpos(title, '{{') > 0 OR strpos(body, '{{') > 0 LOOP
+        PERFORM bots.note_placeholders(touched, (
+            SELECT coalesce(array_agg(DISTINCT name ORDER BY name), '{}')
+              FROM knowledge.snippet, pg_catalog.unnest(knowledge.placeholders_of(title || ' ' || body)) AS name
+             WHERE bot_id = touched AND (strpos(title, '{{') > 0 OR strpos(body, '{{') > 0)));
+    END LOOP;
+    RETURN NULL;
+END $$;
+
 CREATE FUNCTION knowledge.count_words() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog'
@@ -1188,6 +1284,11 @@ CREATE FUNCTION knowledge.pairs_of(text text) RETURNS text
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     SET search_path TO 'pg_catalog'
     RETURN (SELECT string_agg(CASE WHEN (found.piece[2] IS NULL) THEN found.piece[1] ELSE (SELECT ((' '::text || string_agg(substr(found.piece[2], place.place, 2), ' '::text)) || ' '::text) FROM generate_series(1, GREATEST((length(found.piece[2]) - 1), 1)) place(place)) END, ''::text ORDER BY found.number) AS string_agg FROM regexp_matches(pairs_of.text, '([^฀-๿ᄀ-ᇿ々-〇〱-〵぀-ヺー-ㄯ㐀-䶿一-鿿가-퟿豈-﫿]+)|([฀-๿ᄀ-ᇿ々-〇〱-〵぀-ヺー-ㄯ㐀-䶿一-鿿가-퟿豈-﫿]+)'::text, 'g'::text) WITH ORDINALITY found(piece, number));
+
+CREATE FUNCTION knowledge.placeholders_of(text text) RETURNS text[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog'
+    RETURN (SELECT COALESCE(array_agg(DISTINCT found.found[1] ORDER BY found.found[1]), '{}'::text[]) AS "coalesce" FROM regexp_matches(placeholders_of.text, '\{\{([a-z][a-z0-9_]{0,39})\}\}'::text, 'g'::text) found(found));
 
 CREATE FUNCTION knowledge.prepare_vectors() RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1287,6 +1388,22 @@ CREATE FUNCTION knowledge.seed_bot(of_bot uuid, snippets jsonb, moment timestamp
              jsonb_to_recordset(seed_bot.snippets) seed(id uuid, title text, body text);
 END;
 
+CREATE FUNCTION knowledge.snippets_of(of_bot uuid) RETURNS TABLE(id uuid, title text, body text, tags text[], source text, language text, language_given boolean)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    BEGIN ATOMIC
+ SELECT known.id,
+     known.title,
+     known.body,
+     known.tags,
+     known.source,
+     COALESCE(known.language, 'en'::text) AS "coalesce",
+     (known.language_given AND (known.language IS NOT NULL))
+    FROM knowledge.snippet known
+   WHERE (known.bot_id = snippets_of.of_bot)
+   ORDER BY known.id;
+END;
+
 CREATE FUNCTION knowledge.stopping_configuration_of(language text) RETURNS regconfig
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE COALESCE(language, 'en'::text) WHEN 'da'::text THEN 'danish'::regconfig WHEN 'de'::text THEN 'german'::regconfig WHEN 'en'::text THEN 'english'::regconfig WHEN 'es'::text THEN 'spanish'::regconfig WHEN 'fi'::text THEN 'finnish'::regconfig WHEN 'fr'::text THEN 'french'::regconfig WHEN 'it'::text THEN 'italian'::regconfig WHEN 'nl'::text THEN 'dutch'::regconfig WHEN 'no'::text THEN 'norwegian'::regconfig WHEN 'pt'::text THEN 'portuguese'::regconfig WHEN 'ru'::text THEN 'russian'::regconfig WHEN 'sv'::text THEN 'swedish'::regconfig ELSE 'simple'::regconfig END;
@@ -1355,6 +1472,19 @@ CREATE TABLE bots.conversation (
 
 COMMENT ON COLUMN bots.conversation.speaker IS 'whose it is: an account, or the asker of another kind; nobody else may know of it';
 
+CREATE TABLE bots.golden_question (
+    bot_id uuid NOT NULL,
+    id uuid NOT NULL,
+    question text NOT NULL,
+    expect jsonb NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    changed_by text NOT NULL,
+    CONSTRAINT golden_question_expect CHECK ((jsonb_typeof(expect) = 'object'::text))
+);
+
+COMMENT ON COLUMN bots.golden_question.expect IS 'what the answer must be: snippets, contains, not_contains, cites, refuses';
+
 CREATE TABLE bots.message (
     bot_id uuid NOT NULL,
     conversation_id uuid NOT NULL,
@@ -1374,6 +1504,13 @@ CREATE TABLE bots.prompt_version (
     system_prompt text NOT NULL,
     note text NOT NULL,
     author text NOT NULL,
+    created_at timestamp with time zone NOT NULL
+);
+
+CREATE TABLE bots.upload (
+    id uuid NOT NULL,
+    place integer NOT NULL,
+    piece bytea NOT NULL,
     created_at timestamp with time zone NOT NULL
 );
 
@@ -1490,11 +1627,17 @@ ALTER TABLE ONLY bots.bot
 ALTER TABLE ONLY bots.conversation
     ADD CONSTRAINT conversation_pkey PRIMARY KEY (bot_id, id);
 
+ALTER TABLE ONLY bots.golden_question
+    ADD CONSTRAINT golden_question_pkey PRIMARY KEY (bot_id, id);
+
 ALTER TABLE ONLY bots.message
     ADD CONSTRAINT message_pkey PRIMARY KEY (bot_id, id);
 
 ALTER TABLE ONLY bots.prompt_version
     ADD CONSTRAINT prompt_version_pkey PRIMARY KEY (bot_id, version);
+
+ALTER TABLE ONLY bots.upload
+    ADD CONSTRAINT upload_pkey PRIMARY KEY (id, place);
 
 ALTER TABLE ONLY knowledge.corpus
     ADD CONSTRAINT corpus_pkey PRIMARY KEY (bot_id);
@@ -1532,7 +1675,11 @@ CREATE INDEX session_of_account ON auth.session USING btree (account_id);
 
 CREATE INDEX sign_in_tries_last ON auth.sign_in_tries USING btree (last_try);
 
+CREATE INDEX bot_archived ON bots.bot USING btree (archived_at) WHERE (archived_at IS NOT NULL);
+
 CREATE INDEX message_of_conversation ON bots.message USING btree (bot_id, conversation_id, id);
+
+CREATE INDEX upload_created ON bots.upload USING btree (created_at);
 
 CREATE INDEX gap_asked ON knowledge.gap USING btree (bot_id, last_asked_at);
 
@@ -1540,15 +1687,27 @@ CREATE INDEX snippet_changed ON knowledge.snippet USING btree (bot_id, corpus_ve
 
 CREATE INDEX snippet_lexemes ON knowledge.snippet USING gin (knowledge.scoped(bot_id, tsvector_to_array(lexemes)));
 
+CREATE INDEX snippet_placeholders ON knowledge.snippet USING btree (bot_id) WHERE ((strpos(title, '{{'::text) > 0) OR (strpos(body, '{{'::text) > 0));
+
 CREATE INDEX tombstone_changed ON knowledge.tombstone USING btree (bot_id, corpus_version);
 
 CREATE TRIGGER entry_stays BEFORE DELETE OR UPDATE OR TRUNCATE ON audit.entry FOR EACH STATEMENT EXECUTE FUNCTION audit.refuse_change();
 
 ALTER TABLE audit.entry ENABLE ALWAYS TRIGGER entry_stays;
 
+CREATE TRIGGER bot_archive_dated BEFORE UPDATE OF status ON bots.bot FOR EACH ROW EXECUTE FUNCTION bots.date_archive();
+
 CREATE TRIGGER bot_changed_by_sql AFTER UPDATE ON bots.bot FOR EACH ROW WHEN (((old.* IS DISTINCT FROM new.*) AND (SESSION_USER <> ALL (ARRAY['hivemind_bots'::name, 'hivemind_knowledge'::name])))) EXECUTE FUNCTION bots.record_sql_change();
 
 CREATE TRIGGER bot_deleted_by_sql AFTER DELETE ON bots.bot FOR EACH ROW WHEN ((SESSION_USER <> 'hivemind_bots'::name)) EXECUTE FUNCTION bots.record_sql_deletion();
+
+CREATE TRIGGER snippet_placeholders_added AFTER INSERT ON knowledge.snippet REFERENCING NEW TABLE AS these FOR EACH STATEMENT EXECUTE FUNCTION knowledge.count_placeholders();
+
+CREATE TRIGGER snippet_placeholders_new AFTER UPDATE ON knowledge.snippet REFERENCING NEW TABLE AS these FOR EACH STATEMENT EXECUTE FUNCTION knowledge.count_placeholders();
+
+CREATE TRIGGER snippet_placeholders_old AFTER UPDATE ON knowledge.snippet REFERENCING OLD TABLE AS these FOR EACH STATEMENT EXECUTE FUNCTION knowledge.count_placeholders();
+
+CREATE TRIGGER snippet_placeholders_removed AFTER DELETE ON knowledge.snippet REFERENCING OLD TABLE AS these FOR EACH STATEMENT EXECUTE FUNCTION knowledge.count_placeholders();
 
 CREATE TRIGGER snippet_words_added AFTER INSERT ON knowledge.snippet REFERENCING NEW TABLE AS these FOR EACH STATEMENT EXECUTE FUNCTION knowledge.count_words('more');
 
@@ -1574,8 +1733,14 @@ ALTER TABLE ONLY auth.session
 ALTER TABLE ONLY bots.bot
     ADD CONSTRAINT bot_live_version FOREIGN KEY (id, version) REFERENCES bots.prompt_version(bot_id, version) DEFERRABLE INITIALLY DEFERRED;
 
+ALTER TABLE ONLY bots.bot
+    ADD CONSTRAINT bot_pinned_version FOREIGN KEY (id, pinned_version) REFERENCES bots.prompt_version(bot_id, version) DEFERRABLE INITIALLY DEFERRED;
+
 ALTER TABLE ONLY bots.conversation
     ADD CONSTRAINT conversation_bot FOREIGN KEY (bot_id) REFERENCES bots.bot(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY bots.golden_question
+    ADD CONSTRAINT golden_question_bot FOREIGN KEY (bot_id) REFERENCES bots.bot(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY bots.message
     ADD CONSTRAINT message_conversation FOREIGN KEY (bot_id, conversation_id) REFERENCES bots.conversation(bot_id, id) ON DELETE CASCADE;
@@ -1646,12 +1811,22 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE bots.bot TO hivemind_bots;
 REVOKE ALL ON FUNCTION bots.count_snippets(of_bot uuid, snippets integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION bots.count_snippets(of_bot uuid, snippets integer) TO hivemind_knowledge;
 
+REVOKE ALL ON FUNCTION bots.date_archive() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION bots.note_placeholders(of_bot uuid, names text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION bots.note_placeholders(of_bot uuid, names text[]) TO hivemind_knowledge;
+
 REVOKE ALL ON FUNCTION bots.record_sql_change() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION bots.record_sql_deletion() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION knowledge.asked(question text, of_language text) FROM PUBLIC;
 GRANT ALL ON FUNCTION knowledge.asked(question text, of_language text) TO hivemind_knowledge;
+
+REVOKE ALL ON FUNCTION knowledge.change_snippets(of_bot uuid, removed uuid[], kept jsonb, moment timestamp with time zone, changed_by text) FROM PUBLIC;
+GRANT ALL ON FUNCTION knowledge.change_snippets(of_bot uuid, removed uuid[], kept jsonb, moment timestamp with time zone, changed_by text) TO hivemind_bots;
+
+REVOKE ALL ON FUNCTION knowledge.count_placeholders() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION knowledge.count_words() FROM PUBLIC;
 
@@ -1666,6 +1841,9 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE knowledge.snippet TO hivemind_knowled
 REVOKE ALL ON FUNCTION knowledge.seed_bot(of_bot uuid, snippets jsonb, moment timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION knowledge.seed_bot(of_bot uuid, snippets jsonb, moment timestamp with time zone) TO hivemind_bots;
 
+REVOKE ALL ON FUNCTION knowledge.snippets_of(of_bot uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION knowledge.snippets_of(of_bot uuid) TO hivemind_bots;
+
 REVOKE ALL ON FUNCTION knowledge.want_vector() FROM PUBLIC;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE auth.api_key TO hivemind_auth;
@@ -1676,9 +1854,13 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE auth.sign_in_tries TO hivemind_auth;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE bots.conversation TO hivemind_bots;
 
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE bots.golden_question TO hivemind_bots;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE bots.message TO hivemind_bots;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE bots.prompt_version TO hivemind_bots;
+
+GRANT SELECT,INSERT,DELETE ON TABLE bots.upload TO hivemind_bots;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE knowledge.corpus TO hivemind_knowledge;
 

@@ -13,7 +13,9 @@ from uuid import UUID
 from hypothesis import strategies as st
 from pydantic import AfterValidator, BaseModel
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
 
+from hivemind_common.contracts.golden_questions import can_be_met
 from hivemind_common.contracts.knowledge import LANGUAGES
 from hivemind_common.contracts.texts import BLANKS, NOT_BLANK
 
@@ -39,8 +41,17 @@ _BY_RULE: Final[Mapping[str, Values]] = {
 
 _FILTERS: Final[Mapping[str, Callable[[Any], bool]]] = {
     "not_blank": lambda text: re.search(NOT_BLANK, text) is not None,
+    "can_be_met": lambda expect: _passes(can_be_met, expect),
     "_no_twins": lambda values: len(set(values)) == len(values),
 }
+
+
+def _passes(rule: Callable[[Any], Any], value: Any) -> bool:
+    try:
+        rule(value)
+    except PydanticCustomError:
+        return False
+    return True
 
 
 def messages_of(model: type[M]) -> st.SearchStrategy[M]:
