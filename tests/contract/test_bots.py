@@ -448,3 +448,59 @@ async def test_a_removal_is_archived_or_purged_and_nothing_between(desk: Instanc
     for query in ("purge=1", "purge=yes", "purge=True", "purge=", "prune=true", "purge=true&purge=true"):
         await desk.call("DELETE", f"{DESK}?{query}", expect=422)
     assert (await bot(desk))["status"] == "active"
+
+
+def lacks(shown: Any) -> dict[str, str]:
+    return {note["code"]: note["detail"] for note in shown["readiness"]}
+
+
+async def test_placeholders_are_asked_for_until_the_last_one_is_filled_in(desk: Instance) -> None:
+    await desk.teach("desk", "Hours", "Write to {{support_email}} of {{company}}.")
+    await desk.teach("desk", "Address {{street}}", "Near the station.")
+    prompted = await edit(
+        desk, json={"system_prompt": "You work for {{company}} at {{ website }}, {{9}}, {{.Values.x}}."}
+    )
+    where = "in the prompt and the snippets"
+    assert lacks(prompted) == {
+        "placeholders_left": f"fill in {{{{company}}}}, {{{{street}}}}, {{{{support_email}}}} {where}"
+    }
+    prompted = await edit(desk, json={"system_prompt": "You work for Acme."})
+    assert lacks(prompted)["placeholders_left"].endswith("{{support_email}} in the snippets")
+
+    _, page, _ = await desk.call("GET", f"{DESK}/knowledge", expect=200)
+    for snippet in page["items"]:
+        filled = {
+            name: snippet[name].replace("{{street}}", "1").replace("{{support_email}}", "a@example.org")
+            for name in ("title", "body")
+        }
+        await desk.call("PATCH", f"{DESK}/knowledge/{snippet['id']}", json=filled, expect=200)
+    assert lacks(await bot(desk)) == {"placeholders_left": "fill in {{company}} in the snippets"}
+    await desk.call("DELETE", f"{DESK}/knowledge/{page['items'][1]['id']}", expect=204)
+    assert lacks(await bot(desk)) == {}
+
+
+async def test_a_template_is_overridden_member_by_member_or_not_at_all(instance: Instance, owner: Any) -> None:
+    own = {
+        "tier": "restricted",
+        "name": "Mine",
+        "description": "",
+        "system_prompt": "Be brief.",
+        "retention_days": None,
+    }
+    form = {"slug": "mine", "template": "hr-faq"}
+    _, minted, _ = await instance.call("POST", "/api/v1/bots", json=form | own, expect=201)
+    assert {name: minted[name] for name in own} == own
+    assert minted["snippet_count"] >= 8
+    assert minted["knowledge_search_enabled"] is True
+    plain = {"slug": "plain", "template": "hr-faq"}
+    _, minted, _ = await instance.call("POST", "/api/v1/bots", json=plain, expect=201)
+    _, page, _ = await instance.call("GET", "/api/v1/templates", expect=200)
+    [template] = [each for each in page["items"] if each["slug"] == "hr-faq"]
+    members = ("name", "description", "tier", "system_prompt")
+    assert {name: minted[name] for name in members} == {name: template[name] for name in members}
+    assert "placeholders_left" in lacks(minted)
+    for wrong in ({"tier": "secret"}, {"provider": "nobody"}, {"slug": "mine"}, {"template": "none-such"}):
+        status, _, _ = await instance.call("POST", "/api/v1/bots", json={**form, "slug": "other"} | wrong)
+        assert status in {409, 422}
+    assert await owner.fetchval("SELECT count(*) FROM bots.bot") == 2
+    assert await owner.fetchval("SELECT count(*) FROM knowledge.corpus") == 2

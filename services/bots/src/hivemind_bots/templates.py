@@ -14,7 +14,16 @@ def all_templates() -> tuple[Template, ...]:
     """Return the templates that ship, by slug."""
     folder = files("hivemind_bots") / "templates"
     texts = (entry.read_text(encoding="utf-8") for entry in folder.iterdir() if entry.name.endswith(".toml"))
-    return tuple(sorted((Template.model_validate(tomllib.loads(text)) for text in texts), key=lambda each: each.slug))
+    return tuple(sorted((_read(text) for text in texts), key=lambda each: each.slug))
+
+
+def _read(text: str) -> Template:
+    found = tomllib.loads(text)
+    # Texts of several lines end in a line break there, which belongs to the file.
+    found["system_prompt"] = found["system_prompt"].strip()
+    for snippet in found["snippets"]:
+        snippet["body"] = snippet["body"].strip()
+    return Template.model_validate(found)
 
 
 def get_template(slug: str) -> Template:
