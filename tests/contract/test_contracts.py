@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hivemind_common.contracts import auth, bots, golden_questions, knowledge, prompts
+from hivemind_common.contracts import auth, bots, golden_questions, knowledge, manifests, prompts
 from hivemind_common.contracts.kinds import Message, Rpc, Stream
 from hivemind_server.contracts_command import contracts_of, differences, run, schema_of
 from hivemind_server.services import SERVICES
@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CONTRACTS = contracts_of(SERVICES)
 NAMES = {
     value.subject: name
-    for module in (auth, bots, golden_questions, knowledge, prompts)
+    for module in (auth, bots, golden_questions, knowledge, manifests, prompts)
     for name, value in vars(module).items()
     if isinstance(value, (Rpc, Stream))
 }

@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 
 from hivemind_common.ids import new_id
+from hivemind_gateway import bodies
 from hivemind_gateway.routing import Access, Route
 from hivemind_gateway.service import ROUTES
 from tests.conftest import PASSWORD, Instance
@@ -59,10 +60,12 @@ async def test_head_answers_what_get_does_without_its_body(instance: Instance, r
 
 
 @pytest.mark.parametrize("route", [route for route in ROUTES if route.body or route.form], ids=lambda r: r.path)
-async def test_a_body_calls_itself_json_or_at_a_patch_a_merge_patch(instance: Instance, route: Route) -> None:
+async def test_a_body_calls_itself_what_its_route_takes(instance: Instance, route: Route) -> None:
     await instance.mint("desk")
     for kind, is_taken in (
-        ("application/json", True),
+        *((kind, True) for kind in route.medium.types),
+        ("application/json", route.medium is not bodies.YAML),
+        ("application/yaml", route.medium is bodies.YAML),
         ("application/merge-patch+json", route.method == "PATCH"),
         ("application/json-patch+json", False),
         ("application/problem+json", False),

@@ -68,7 +68,8 @@ def test_an_operation_says_what_it_does_takes_answers_and_refuses(
         assert "401" in operation["responses"]
     if "requestBody" in operation:
         assert {"413", "415", "422"} <= set(operation["responses"]), method
-        reference = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+        [content] = operation["requestBody"]["content"].values()
+        reference = content["schema"]["$ref"]
         form = COMMITTED["components"]["schemas"][reference.rpartition("/")[2]]
         assert form["additionalProperties"] is False
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,9 +44,11 @@ class Askers:
     user_id: str
 
     async def ask(self, credential: Credential, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        status, answer, _ = await self.instance.call(
-            method, path, key="", headers=credential, **({} if body is None else {"json": body})
-        )
+        sent: dict[str, Any] = {} if body is None else {"json": body}
+        if body is not None and path == "/api/v1/apply":
+            sent = {"data": json.dumps(body)}  # JSON is YAML too
+            credential = credential | {"Content-Type": "application/yaml"}
+        status, answer, _ = await self.instance.call(method, path, key="", headers=credential, **sent)
         return status, answer
 
 

@@ -45,14 +45,14 @@ def test_an_operation_that_takes_a_body_shows_one_that_it_would_take(row: Route)
     assert row.form is not None
     assert row.example is not None
     bodies.validate(row.form, dict(row.example))
-    shown = OPERATIONS[row.handler.__name__]["requestBody"]["content"]["application/json"]["example"]
+    shown = OPERATIONS[row.handler.__name__]["requestBody"]["content"][row.medium.types[0]]["example"]
     assert shown == row.example
 
 
 OF_KNOWLEDGE = ("list_snippets", "remove_tagged", "list_gaps", "search")
 ON_A_BOT = (
     *("edit_bot", "remove_bot", "pause_bot", "resume_bot", "restore_bot", "clone_bot"),
-    *("show_prompt", "save_prompt", "list_versions", "unpin_prompt", "list_questions", "add_question"),
+    *("show_prompt", "save_prompt", "list_versions", "unpin_prompt", "list_questions", "add_question", "export_bot"),
     *("chat", "add_snippet", *OF_KNOWLEDGE),
 )
 

@@ -60,7 +60,7 @@ def test_every_route_has_a_row_and_no_path_two_of_a_method() -> None:
     rows = [(route.method, route.path) for route in ROUTES]
 
     assert len(set(rows)) == len(rows)
-    open_paths = {route.path for route in ROUTES if route.access.scope is None}
+    open_paths = {route.path for route in ROUTES if not route.access.scopes}
     assert open_paths == {
         "/auth/register",
         "/auth/login",

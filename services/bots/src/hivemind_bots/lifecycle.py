@@ -62,7 +62,10 @@ class Lifecycle:
         """Archive a bot, or end it with all that it knows and said."""
         async with self._database.transaction() as conn:
             if request.is_purge:
-                await shelves.hold(conn, await storage.find_bot(conn, request.slug), self._clock())
+                bot_id = await storage.find_bot(conn, request.slug)
+                if bot_id is None:
+                    raise BotNotFoundError
+                await shelves.hold(conn, bot_id, self._clock())
             before = await storage.lock_bot(conn, request.slug, archived_too=request.is_purge)
             check_expected(request.expected, shown(before, self._providers), before.changed_by)
             if request.is_purge:

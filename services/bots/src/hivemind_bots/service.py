@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from hivemind_bots.applying import Applying
 from hivemind_bots.golden import GoldenQuestions
 from hivemind_bots.lifecycle import Lifecycle
 from hivemind_bots.profiles import Profiles
@@ -35,7 +36,8 @@ from hivemind_common.contracts.golden_questions import (
     LIST_GOLDEN_QUESTIONS,
     REMOVE_GOLDEN_QUESTION,
 )
-from hivemind_common.contracts.knowledge import FIND_PASSAGES
+from hivemind_common.contracts.knowledge import FIND_PASSAGES, JUDGE_SNIPPETS
+from hivemind_common.contracts.manifests import APPLY_UPLOAD, EXPORT_BOT, STAGE_UPLOAD
 from hivemind_common.contracts.prompts import (
     GET_PROMPT,
     LIST_PROMPTS,
@@ -68,6 +70,7 @@ async def open_bots(environment: Environment) -> AsyncIterator[Running]:
         lifecycle = Lifecycle(database, providers, clock=system_clock, new_id=new_id)
         prompts = Prompts(database, clock=system_clock)
         golden = GoldenQuestions(database, clock=system_clock, new_id=new_id)
+        applying = Applying(database, providers, clock=system_clock, new_id=new_id)
         turns = Turns(database, providers, clock=system_clock, new_id=new_id, metrics=metrics)
         health = Health(bus, database, lambda: {"llm": providers.health()})
         async with (
@@ -75,6 +78,7 @@ async def open_bots(environment: Environment) -> AsyncIterator[Running]:
             _bots_served(bus, profiles, lifecycle),
             _prompts_served(bus, prompts),
             _golden_questions_served(bus, golden),
+            _manifests_served(bus, applying),
             bus.streaming(TAKE_TURN, turns.take),
             bus.serving(BOTS_HEALTH, health.tell),
             ops_site(environment.ops_bind, metrics, health.causes) as ops_port,
@@ -124,6 +128,16 @@ async def _golden_questions_served(bus: Bus, golden: GoldenQuestions) -> AsyncIt
         yield
 
 
+@asynccontextmanager
+async def _manifests_served(bus: Bus, applying: Applying) -> AsyncIterator[None]:
+    async with (
+        bus.streaming(EXPORT_BOT, applying.export),
+        bus.serving(STAGE_UPLOAD, applying.stage),
+        bus.serving(APPLY_UPLOAD, applying.apply),
+    ):
+        yield
+
+
 BOTS = Service(
     "bots",
     open_bots,
@@ -146,6 +160,9 @@ BOTS = Service(
         LIST_GOLDEN_QUESTIONS,
         EDIT_GOLDEN_QUESTION,
         REMOVE_GOLDEN_QUESTION,
+        EXPORT_BOT,
+        STAGE_UPLOAD,
+        APPLY_UPLOAD,
         GET_BOT,
         RESOLVE_BOT,
         LIST_BOTS,
@@ -153,5 +170,5 @@ BOTS = Service(
         TAKE_TURN,
         BOTS_HEALTH,
     ),
-    calls=(FIND_PASSAGES,),
+    calls=(FIND_PASSAGES, JUDGE_SNIPPETS),
 )

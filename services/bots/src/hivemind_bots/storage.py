@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -36,6 +37,7 @@ _COLUMNS: Final = ", ".join(
         "pinned_version",
         "snippet_count",
         "placeholders",
+        "was_paused",
         "created_at",
         "updated_at",
         "changed_by",
@@ -80,6 +82,9 @@ VALUES ($1, $2, $3, $4, $5, $5, {", ".join(f"${place}" for place in range(6, 6 +
 LOCK_BOT: Final = "SELECT id FROM bots.bot WHERE slug = $1 AND ($2 OR status <> 'archived') FOR NO KEY UPDATE"
 
 FIND_BOT: Final = "SELECT id FROM bots.bot WHERE slug = $1"
+
+SLUGS_BESIDES: Final = "SELECT slug FROM bots.bot WHERE status <> 'archived' AND slug <> ALL ($1) ORDER BY slug"
+COUNT_CONVERSATIONS: Final = "SELECT count(*) FROM bots.conversation WHERE bot_id = $1"
 
 READ_BOT: Final = f"SELECT {_COLUMNS}, prompt.system_prompt {_FROM} WHERE bot.id = $1"
 
@@ -135,6 +140,8 @@ class StoredBot:
     snippet_count: int
     placeholders: tuple[str, ...]
     """Names in double braces that its snippets have."""
+    was_paused: bool
+    """Of an archived one: whether it comes back paused."""
     created_at: datetime
     updated_at: datetime
     changed_by: str
@@ -176,12 +183,20 @@ async def lock_bot(conn: Conn, slug: str, *, archived_too: bool = False) -> Stor
     return await read_bot(conn, _id(bot_id))
 
 
-async def find_bot(conn: Conn, slug: str) -> BotId:
-    """Read a bot's id, archived or not; raises `BotNotFoundError`."""
+async def find_bot(conn: Conn, slug: str) -> BotId | None:
+    """Read a bot's id, archived or not."""
     found = await conn.fetchval(FIND_BOT, slug)
-    if found is None:
-        raise BotNotFoundError
-    return _id(found)
+    return None if found is None else _id(found)
+
+
+async def slugs_besides(conn: Conn, slugs: Sequence[str]) -> list[str]:
+    """Read the slugs of all bots that are not archived, but for some."""
+    return [row["slug"] for row in await conn.fetch(SLUGS_BESIDES, list(slugs))]
+
+
+async def count_conversations(conn: Conn, bot_id: BotId) -> int:
+    """Count the conversations that are kept of a bot."""
+    return int(await conn.fetchval(COUNT_CONVERSATIONS, bot_id))
 
 
 async def read_bot(conn: Conn, bot_id: BotId) -> StoredBot:
@@ -261,6 +276,7 @@ def _bot(row: asyncpg.Record) -> StoredBot:
         pinned_version=row["pinned_version"],
         snippet_count=row["snippet_count"],
         placeholders=tuple(row["placeholders"]),
+        was_paused=row["was_paused"],
         created_at=row["created_at"],
         updated_at=row["updated_at"],
         changed_by=row["changed_by"],

@@ -14,6 +14,7 @@ import orjson
 from aiohttp import HttpVersion11, hdrs, web
 from pydantic import BaseModel, ValidationError
 
+from hivemind_common import yaml_text
 from hivemind_common.errors import ValidationFailedError
 from hivemind_gateway.problems import (
     MOST_FAULTS,
@@ -21,6 +22,7 @@ from hivemind_gateway.problems import (
     BrokenRequestError,
     CrowdedError,
     MalformedJsonError,
+    MalformedYamlError,
     PayloadTooLargeError,
     UnsupportedMediaTypeError,
     of_validation,
@@ -46,8 +48,19 @@ MAX_DIGITS: Final = 400
 PATIENCE_SECONDS: float = 30.0
 """So long may a body take from its first byte to its last."""
 
-JSON: Final = "application/json"
-PATCHES: Final = frozenset({JSON, "application/merge-patch+json"})
+
+@dataclass(frozen=True)
+class Medium:
+    """A kind of body that a route takes: the names of its type, the first one being its usual one, and its size."""
+
+    types: tuple[str, ...]
+    most: int
+    name: str
+
+
+JSON: Final = Medium(("application/json",), MAX_BODY, "JSON")
+PATCH: Final = Medium((*JSON.types, "application/merge-patch+json"), MAX_BODY, "JSON")
+YAML: Final = Medium(("application/yaml", "application/x-yaml", "text/yaml"), 16 * MAX_BODY, "YAML")
 
 
 class Room:
@@ -81,22 +94,22 @@ class Share:
     taken: int = 0
 
 
-def check_head(request: web.Request) -> None:
+def check_head(request: web.Request, medium: Medium) -> None:
     """Judge a body before it is read: 413 by its announced length, 415 by its type."""
     length = request.content_length
-    if length is not None and length > MAX_BODY:
-        raise PayloadTooLargeError(f"the body may have {MAX_BODY} bytes at most")
+    if length is not None and length > medium.most:
+        raise PayloadTooLargeError(f"the body may have {medium.most} bytes at most")
     if not request.can_read_body:
         return
     if hdrs.CONTENT_ENCODING in request.headers:
         raise UnsupportedMediaTypeError("bodies are not read compressed: send it without Content-Encoding")
-    if request.content_type not in (PATCHES if request.method == hdrs.METH_PATCH else {JSON}):
-        raise UnsupportedMediaTypeError("send the body with Content-Type: application/json")
+    if request.content_type not in medium.types:
+        raise UnsupportedMediaTypeError(f"send the body with Content-Type: {medium.types[0]}")
     if (request.charset or "utf-8").lower() not in {"utf-8", "utf8"}:
         raise UnsupportedMediaTypeError("send the body in UTF-8")
 
 
-async def read(request: web.Request, room: Room, share: Share) -> bytes:
+async def read(request: web.Request, room: Room, share: Share, medium: Medium) -> bytes:
     """Read a body; raises `PayloadTooLargeError` as soon as the limit is passed, `BrokenRequestError` when it stops."""
     if hdrs.EXPECT in request.headers and request.version == HttpVersion11:
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -107,8 +120,8 @@ async def read(request: web.Request, room: Room, share: Share) -> bytes:
         async with asyncio.timeout(PATIENCE_SECONDS):
             async for piece in request.content.iter_any():
                 size += len(piece)
-                if size > MAX_BODY:
-                    raise PayloadTooLargeError(f"the body may have {MAX_BODY} bytes at most")
+                if size > medium.most:
+                    raise PayloadTooLargeError(f"the body may have {medium.most} bytes at most")
                 room.take(share, size)
                 pieces.append(piece)
     except TimeoutError:
@@ -145,13 +158,25 @@ def parse(body: bytes) -> Any:
     return value
 
 
-def validate(model: type[M], value: Any) -> M:
-    """Return the value as a message; raises `ValidationFailedError` with each fault and its place."""
-    _check_texts(value)
+def parse_documents(body: bytes) -> list[Any]:
+    """Return the YAML documents that the bytes are; raises `MalformedYamlError`, or `BadRequestError` for no bytes."""
+    if not body:
+        raise BadRequestError("a YAML body is needed here")
+    try:
+        return yaml_text.read(body.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise MalformedYamlError("the body is not UTF-8") from None
+    except yaml_text.NotYamlError as fault:
+        raise MalformedYamlError(f"the body is not YAML: {fault}") from None
+
+
+def validate(model: type[M], value: Any, *, at: str = "", most_values: int = MAX_VALUES) -> M:
+    """Return the value as a message; raises `ValidationFailedError` with each fault and its place below `at`."""
+    _check_texts(value, at, most_values)
     try:
         return model.model_validate_json(orjson.dumps(value), strict=True, extra="forbid")
     except ValidationError as fault:
-        raise of_validation(fault, read_only=getattr(model, "READ_ONLY", frozenset())) from None
+        raise of_validation(fault, at, read_only=getattr(model, "READ_ONLY", frozenset())) from None
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -174,11 +199,11 @@ def _number(text: str) -> int | float:
     return int(number) if number.is_integer() and abs(number) < 2**53 else number
 
 
-def _check_texts(value: Any) -> None:
+def _check_texts(value: Any, at: str, most_values: int) -> None:
     """Refuse nesting and numbers of values over the limit, and what no column can hold: NUL, lone surrogates, 2**63."""
     faults: list[dict[str, str]] = []
-    waiting: list[tuple[str, Any, int]] = [("", value, 1)]
-    left = MAX_VALUES
+    waiting: list[tuple[str, Any, int]] = [(at, value, 1)]
+    left = most_values
     while waiting and len(faults) < MOST_FAULTS:
         path, found, depth = waiting.pop()
         if not isinstance(found, (dict, list)):
@@ -188,7 +213,7 @@ def _check_texts(value: Any) -> None:
             raise MalformedJsonError(f"the body is nested deeper than {MAX_DEPTH} levels")
         left -= len(found)
         if left < 0:
-            raise ValidationFailedError.at(path, "too_long", f"the body holds more than {MAX_VALUES:,} values")
+            raise ValidationFailedError.at(path, "too_long", f"the body holds more than {most_values:,} values")
         for name, member in found.items() if isinstance(found, dict) else enumerate(found):
             if isinstance(name, str) and _fault_of(name):
                 faults.append({"path": path, "code": "unknown_member", "message": "has a member that is not known"})

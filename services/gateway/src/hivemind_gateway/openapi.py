@@ -12,7 +12,7 @@ from pydantic.json_schema import models_json_schema
 
 from hivemind_common.errors import HivemindError, UnavailableError, ValidationFailedError
 from hivemind_common.version import VERSION
-from hivemind_gateway import problems
+from hivemind_gateway import bodies, problems
 from hivemind_gateway.identity import COOKIE
 from hivemind_gateway.links import PLACE, links
 from hivemind_gateway.routing import Access, Route
@@ -49,7 +49,6 @@ _SCHEMES: Final[dict[str, dict[str, str]]] = {
 
 _OF_EVERY_ROUTE: Final = (problems.BadRequestError, UnavailableError)
 _OF_A_BODY: Final = (
-    problems.MalformedJsonError,
     problems.PayloadTooLargeError,
     problems.UnsupportedMediaTypeError,
     ValidationFailedError,
@@ -147,7 +146,7 @@ def _operation(row: Route, rows: Iterable[Route], schemas: Any) -> dict[str, Any
         content = {"schema": schemas[row.form, "validation"]}
         if row.example is not None:
             content["example"] = dict(row.example)
-        operation["requestBody"] = {"required": True, "content": {"application/json": content}}
+        operation["requestBody"] = {"required": True, "content": {row.medium.types[0]: content}}
     return operation
 
 
@@ -218,6 +217,8 @@ def _responses(row: Route, rows: Iterable[Route], schemas: Any) -> dict[str, Any
         success["content"] = {"application/json": {"schema": told[0] if len(told) == 1 else {"anyOf": told}}}
         if row.streams:
             success["content"]["text/event-stream"] = {"schema": {"type": "string"}}
+    elif row.streams:
+        success["content"] = {bodies.YAML.types[0]: {"schema": {"type": "string"}}}
     leads_to = links(row, rows)
     if leads_to:
         success["links"] = leads_to
@@ -240,6 +241,7 @@ def _responses(row: Route, rows: Iterable[Route], schemas: Any) -> dict[str, Any
 def _refusals(row: Route) -> Iterable[type[HivemindError]]:
     yield from _OF_EVERY_ROUTE
     if row.form is not None:
+        yield problems.MalformedYamlError if row.medium is bodies.YAML else problems.MalformedJsonError
         yield from _OF_A_BODY
     if row.query is not None or row.path.startswith("/api/v1/"):
         yield ValidationFailedError
@@ -259,7 +261,7 @@ def _who_may(access: Access) -> str:
         return "For a session, or a key with the scope `admin`."
     if access is Access.BOTS_INSPECT:
         return "Needs the scope `bots:read` and the role `admin`."
-    return f"Needs the scope `{access.value}`."
+    return f"Needs the scope `{'` and the scope `'.join(access.scopes)}`."
 
 
 def _tag(row: Route) -> str:

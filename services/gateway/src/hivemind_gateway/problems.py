@@ -30,6 +30,14 @@ class MalformedJsonError(HivemindError):
     status = 400
 
 
+class MalformedYamlError(HivemindError):
+    """The bytes are no YAML documents."""
+
+    code = "malformed_yaml"
+    kind = Kind.INVALID
+    status = 400
+
+
 class BadRequestError(HivemindError):
     """Something about the request itself cannot be."""
 

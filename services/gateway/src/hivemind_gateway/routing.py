@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Mapping
@@ -60,15 +61,17 @@ class Access(Enum):
     BOTS_READ = "bots:read"
     BOTS_INSPECT = "bots:read, as an admin"
     BOTS_WRITE = "bots:write"
+    BOTS_APPLY = "bots:write and knowledge:write"
     KNOWLEDGE_READ = "knowledge:read"
     KNOWLEDGE_WRITE = "knowledge:write"
 
     @property
-    def scope(self) -> str | None:
-        """The scope that is needed; None where none is."""
-        if self is Access.BOTS_INSPECT:
-            return "bots:read"
-        return None if self in {Access.OPEN, Access.SIGNED_IN, Access.OWN_ACCOUNT} else self.value
+    def scopes(self) -> tuple[str, ...]:
+        """The scopes that are needed, all of them."""
+        if self in {Access.OPEN, Access.SIGNED_IN, Access.OWN_ACCOUNT}:
+            return ()
+        several = {Access.BOTS_INSPECT: ("bots:read",), Access.BOTS_APPLY: ("bots:write", "knowledge:write")}
+        return several.get(self, (self.value,))
 
 
 @dataclass(frozen=True)
@@ -177,6 +180,7 @@ class Route:
     timeout: timedelta
     form: type[BaseModel] | None
     """What a body is validated as, by whomever."""
+    medium: bodies.Medium
     replies: tuple[type[Message], ...]
     """What is answered as JSON, by who asks; none: nothing, or what is no JSON."""
     status: int
@@ -250,6 +254,7 @@ class Routes:
                     checks_origin=more.get("checks_origin", False),
                     timeout=more.get("timeout", EDGE_TIMEOUT),
                     form=more.get("form", body),
+                    medium=more.get("medium", bodies.PATCH if method == "PATCH" else bodies.JSON),
                     replies=replies,
                     status=more.get("status", 200 if replies or streams else 204),
                     refuses=more.get("refuses", ()),
@@ -272,6 +277,7 @@ class Details(TypedDict, total=False):
     access: Required[Access]
     form: type[BaseModel]
     """Of a handler that judges the parsed body itself, because something else is refused first: as what."""
+    medium: bodies.Medium
     checks_origin: bool
     timeout: timedelta
     status: int
@@ -349,10 +355,10 @@ def _handler(door: Door, route: Route) -> Callable[[web.Request], Awaitable[web.
             if caller.drops_cookie:
                 http[DROPS_COOKIE] = session_cookie("", 0, secure=is_outer_https(http, door.environment))
             call = call.under(caller.identity.principal)
-        bodies.check_head(http)
+        bodies.check_head(http, route.medium)
         _check_rights(door, route, http, caller)
         with door.room.share() as share:
-            content = await bodies.read(http, door.room, share) if http.can_read_body else b""
+            content = await bodies.read(http, door.room, share, route.medium) if http.can_read_body else b""
             # The time that a slow sender takes is none of the answer's.
             call = door.bus.call(
                 call.principal, timeout=route.timeout, request_id=call.request_id, address=call.address
@@ -372,11 +378,12 @@ def _check_rights(door: Door, route: Route, http: web.Request, caller: Caller | 
     is_browser_like = caller is not None and caller.by == "session" and http.method not in SAFE_METHODS
     if (is_browser_like or route.checks_origin) and not is_same_origin(http, door.environment):
         raise CsrfError
-    scope = route.access.scope
+    scopes = route.access.scopes
     if route.access is Access.OWN_ACCOUNT and (caller is None or caller.by != "session"):
-        scope = "admin"
-    if scope is not None and (caller is None or not caller.identity.principal.may(scope)):
-        raise InsufficientScopeError(f"this needs the scope {scope}", facts={"scope": scope})
+        scopes = ("admin",)
+    for scope in scopes:
+        if caller is None or not caller.identity.principal.may(scope):
+            raise InsufficientScopeError(f"this needs the scope {scope}", facts={"scope": scope})
     if route.access is Access.BOTS_INSPECT and caller is not None and caller.identity.principal.role is Role.USER:
         raise InsufficientScopeError("this needs the role admin", facts={"scope": "admin"})
 
@@ -387,10 +394,8 @@ async def _judged(route: Route, request: Request, content: bytes) -> dict[str, A
     if route.wants_bot:
         given["bot"] = await request.call.ask(RESOLVE_BOT, BotNamed(slug=request.slug))
     try:
-        if route.body is not None:
-            given["body"] = bodies.validate(route.body, bodies.parse(content))
-        elif route.is_lenient:
-            given["body"] = bodies.parse(content)
+        if route.body is not None or route.is_lenient:
+            given["body"] = await _parsed(route, content)
         if route.query is not None:
             given["query"] = queries.read(route.query, request.http)
         elif route.path.startswith("/api/v1/"):
@@ -405,3 +410,10 @@ async def _judged(route: Route, request: Request, content: bytes) -> dict[str, A
             await route.finds(request, **({"bot": given["bot"]} if route.wants_bot else {}))
         raise
     return given
+
+
+async def _parsed(route: Route, content: bytes) -> Any:
+    if route.medium is bodies.YAML:
+        return await asyncio.to_thread(bodies.parse_documents, content)  # off the loop: a large one takes a second
+    value = bodies.parse(content)
+    return value if route.body is None else bodies.validate(route.body, value)

@@ -56,6 +56,7 @@ from hivemind_common.contracts.knowledge import (
     REMOVE_TAGGED,
     SEARCH_SNIPPETS,
 )
+from hivemind_common.contracts.manifests import APPLY_UPLOAD, EXPORT_BOT, STAGE_UPLOAD
 from hivemind_common.contracts.prompts import (
     GET_PROMPT,
     LIST_PROMPTS,
@@ -76,6 +77,7 @@ from hivemind_gateway import (
     golden_questions,
     health,
     knowledge,
+    manifests,
     openapi,
     prompts,
     reference,
@@ -90,7 +92,19 @@ from hivemind_gateway.routing import Door, Route, mount
 
 ROUTES: Final[tuple[Route, ...]] = tuple(
     row
-    for module in (accounts, sessions, bots, prompts, golden_questions, gaps, knowledge, chat, health, reference)
+    for module in (
+        accounts,
+        sessions,
+        bots,
+        prompts,
+        golden_questions,
+        manifests,
+        gaps,
+        knowledge,
+        chat,
+        health,
+        reference,
+    )
     for row in module.routes.rows
 )
 """The table: every path, who may use it, and what it takes."""
@@ -143,6 +157,9 @@ GATEWAY = Service(
         GET_GOLDEN_QUESTION,
         LIST_GOLDEN_QUESTIONS,
         REMOVE_GOLDEN_QUESTION,
+        APPLY_UPLOAD,
+        EXPORT_BOT,
+        STAGE_UPLOAD,
         GET_PROMPT,
         LIST_PROMPTS,
         PIN_PROMPT,

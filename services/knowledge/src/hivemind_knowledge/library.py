@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from typing import Any
 
@@ -17,6 +18,8 @@ from hivemind_common.contracts.knowledge import (
     Gap,
     GapOf,
     GapPage,
+    Judgement,
+    JudgeSnippets,
     ListGaps,
     ListSnippets,
     LooksLikeSecretError,
@@ -49,6 +52,20 @@ class Library:
         spoken = await self._spoken(request.bot_id, request.draft)
         async with self._database.transaction() as conn:
             return await self._add(conn, call, request.bot_id, request.draft, spoken)
+
+    async def judge(self, _call: Call, request: JudgeSnippets) -> Judgement:
+        """Tell the language of texts that are to be kept by others; what looks like a secret is refused."""
+        places = await asyncio.to_thread(_places_in, request.drafts)
+        if places:
+            raise LooksLikeSecretError.at(places)
+        return Judgement(
+            languages=tuple(
+                [
+                    each.language or await languages.detect(f"{each.title}\n{each.body}", request.usual)
+                    for each in request.drafts
+                ]
+            )
+        )
 
     async def get(self, _call: Call, request: SnippetOf) -> Snippet:
         """Show one snippet."""
@@ -151,6 +168,15 @@ def _places(draft: SnippetDraft) -> list[tuple[str, int, int, str]]:
         (name, found.start, found.end, found.kind)
         for name, text in (("title", draft.title), ("body", draft.body))
         for found in find_secrets(text)
+    ]
+
+
+def _places_in(drafts: Iterable[SnippetDraft]) -> list[tuple[str, int, int, str]]:
+    return [
+        (f"{number}.{path}", start, end, kind)
+        for number, draft in enumerate(drafts)
+        if draft.allow_secret is None
+        for path, start, end, kind in _places(draft)
     ]
 
 

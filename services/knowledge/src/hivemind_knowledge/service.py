@@ -15,6 +15,7 @@ from hivemind_common.contracts.knowledge import (
     FIND_PASSAGES,
     GET_GAP,
     GET_SNIPPET,
+    JUDGE_SNIPPETS,
     KNOWLEDGE_HEALTH,
     LIST_GAPS,
     LIST_SNIPPETS,
@@ -52,6 +53,7 @@ async def open_knowledge(environment: Environment) -> AsyncIterator[Running]:
         health = Health(bus, database)
         async with (
             bus.serving(ADD_SNIPPET, library.add),
+            bus.serving(JUDGE_SNIPPETS, library.judge),
             bus.serving(GET_SNIPPET, library.get),
             bus.serving(LIST_SNIPPETS, library.list_page),
             bus.serving(EDIT_SNIPPET, library.edit),
@@ -75,6 +77,7 @@ KNOWLEDGE = Service(
     schema="knowledge",
     serves=(
         ADD_SNIPPET,
+        JUDGE_SNIPPETS,
         GET_SNIPPET,
         LIST_SNIPPETS,
         EDIT_SNIPPET,

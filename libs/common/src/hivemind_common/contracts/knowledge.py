@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
@@ -15,6 +16,8 @@ from hivemind_common.contracts.kinds import Instant, Message, Nothing, Rpc
 from hivemind_common.contracts.texts import NOT_BLANK, described, not_blank
 from hivemind_common.errors import HivemindError, Kind
 from hivemind_common.ids import BotId, GapId, SnippetId
+
+MOST_JUDGED = 200
 
 LANGUAGES = ("da", "de", "en", "es", "fi", "fr", "it", "nl", "no", "pt", "ru", "sv")
 """ISO 639-1 codes of the languages whose inflections are understood."""
@@ -124,6 +127,20 @@ class AddSnippet(Message):
 
     bot_id: BotId
     draft: SnippetDraft
+
+
+class JudgeSnippets(Message):
+    """Ask what would become of snippets: whether they may be kept, and which language each is in."""
+
+    drafts: Annotated[tuple[SnippetDraft, ...], Field(max_length=MOST_JUDGED)]
+    usual: tuple[str, ...] = ()
+    """Languages that the bot was taught in, the first one first."""
+
+
+class Judgement(Message):
+    """The language of each; `und` is none that is known."""
+
+    languages: tuple[str, ...]
 
 
 class SnippetOf(Message):
@@ -284,6 +301,15 @@ ADD_SNIPPET = Rpc("knowledge.v1.snippet.add", AddSnippet, Snippet, errors=(Corpu
 
 GET_SNIPPET = Rpc("knowledge.v1.snippet.get", SnippetOf, Snippet, errors=(SnippetNotFoundError,))
 LIST_SNIPPETS = Rpc("knowledge.v1.snippet.list", ListSnippets, SnippetPage)
+JUDGE_SNIPPETS = Rpc(
+    "knowledge.v1.snippet.judge",
+    JudgeSnippets,
+    Judgement,
+    errors=(LooksLikeSecretError,),
+    timeout=timedelta(seconds=30),
+)
+"""Refused like an addition: the place of a secret reads `3.body` for the fourth one's body."""
+
 EDIT_SNIPPET = Rpc(
     "knowledge.v1.snippet.edit",
     EditSnippet,
