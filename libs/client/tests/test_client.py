@@ -56,7 +56,7 @@ async def test_a_refusal_carries_status_code_and_the_whole_document(double: Gate
     assert error.document["request_id"] == "0192-double"
 
 
-async def test_a_get_is_asked_again_twice_as_the_server_says_and_a_post_never(double: GatewayDouble) -> None:
+async def test_what_is_safe_to_repeat_is_asked_again_as_the_server_says_and_nothing_else(double: GatewayDouble) -> None:
     pauses = Pauses()
     double.add_bot("helpdesk")
     busy = refused(503, "unavailable", headers={"Retry-After": "3"})
@@ -67,8 +67,17 @@ async def test_a_get_is_asked_again_twice_as_the_server_says_and_a_post_never(do
         assert pauses.taken == [3, 2]
         with pytest.raises(ApiError) as caught:
             await hivemind.add_snippet("helpdesk", "title", "body")
-    assert caught.value.retry_after == 3
-    assert [seen.method for seen in double.seen] == ["GET", "GET", "GET", "POST"]
+        assert caught.value.retry_after == 3
+        assert [seen.method for seen in double.seen] == ["GET", "GET", "GET", "POST"]
+        # Of a limit it is certain that nothing has happened.
+        double.script("POST", "/api/v1/bots/helpdesk/knowledge", refused(429, "rate_limited"))
+        await hivemind.add_snippet("helpdesk", "title", "body")
+        double.script("PUT", "/api/v1/bots/helpdesk/prompt", busy, refused(409, "bot_paused"))
+        with pytest.raises(ApiError, match="refused"):
+            await hivemind.save_prompt("helpdesk", "text")
+    assert [seen.method for seen in double.seen][4:] == ["POST", "POST", "PUT", "PUT"]
+    keys = {seen.headers["Idempotency-Key"] for seen in double.seen[4:6]}
+    assert len(keys) == 1
 
 
 async def test_after_two_repeats_the_refusal_is_told(double: GatewayDouble) -> None:

@@ -202,7 +202,7 @@ async def test_ctrl_c_at_any_moment_is_130_and_no_traceback(hm: Hm, monkeypatch:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    for moment in ("_app", "_output", "run"):
+    for moment in ("application", "_output", "run"):
         with monkeypatch.context() as patched:
             patched.setattr(program, moment, interrupted)
             ran = await hm("whoami")

@@ -3,79 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import pty
-import re
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from hivemind_client.testing import KEY, GatewayDouble, answered
-
-HM = [sys.executable, "-m", "hivemind_client"]
-
-
-class Terminal:
-    """A person before a screen: waits until it shows something, types, and sees how the command ends."""
-
-    def __init__(self, process: asyncio.subprocess.Process, screen: asyncio.StreamReader, keyboard: int) -> None:
-        self.process, self._screen, self._keyboard = process, screen, keyboard
-        self.shown = self.raw = ""
-        self._seen = 0
-
-    async def until(self, text: str) -> None:
-        async with asyncio.timeout(20):
-            while (at := self.shown.find(text, self._seen)) < 0:
-                chunk = await self._read()
-                assert chunk, f"{text!r} never came: {self.shown!r}"
-        self._seen = at + len(text)
-
-    def type(self, text: str) -> None:
-        os.write(self._keyboard, text.encode())
-
-    async def end(self) -> int:
-        async with asyncio.timeout(20):
-            while await self._read():
-                pass
-            return await self.process.wait()
-
-    async def _read(self) -> str:
-        try:
-            chunk = (await self._screen.read(4096)).decode()
-        except OSError:  # how a terminal says that nobody is on it any more
-            chunk = ""
-        self.raw += chunk
-        self.shown += re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", chunk).replace("\r\n", "\n")
-        return chunk
-
-
-@contextlib.asynccontextmanager
-async def terminal(env: dict[str, str], *arguments: str) -> AsyncIterator[Terminal]:
-    keyboard, screen = pty.openpty()
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *HM, *arguments, stdin=screen, stdout=screen, stderr=screen, env=env, start_new_session=True
-        )
-    finally:
-        os.close(screen)
-    reader = asyncio.StreamReader()
-    with os.fdopen(os.dup(keyboard), "rb", buffering=0) as pipe:
-        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(reader), pipe
-        )
-        try:
-            yield Terminal(process, reader, keyboard)
-        finally:
-            transport.close()
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-            os.close(keyboard)
+from hivemind_client.testing.terminal import HM, terminal
 
 
 @pytest.fixture(autouse=True)

@@ -20,26 +20,35 @@ from hivemind_client.models import (
     Account,
     Answer,
     Bot,
+    Changes,
     ChatEvent,
     Deleted,
     Delta,
     Document,
     Done,
     Gap,
+    GoldenQuestion,
     Health,
     OpenSession,
     Problem,
+    Prompt,
     Registration,
     SearchHit,
     Session,
     Snippet,
     Start,
+    Template,
 )
 from hivemind_client.wire import Reply, Request, Wire, refusal
 
 DEFAULT_TIMEOUT = timedelta(seconds=30)
 REPEATS = 2
-"""How often a GET is asked again after 429 or 503. Nothing else is ever repeated."""
+AGAIN = (429, 503)
+"""After these what changes nothing, or changes the same again, is asked again, at most twice and within its time."""
+
+AGAIN_WHATEVER = (429,)
+"""After this nothing has happened. After 503 something may have: its answer was lost, and nobody knows."""
+
 PAGE = 50
 
 D = TypeVar("D", bound=Document)
@@ -73,6 +82,11 @@ class HivemindClient:
     def url(self) -> str:
         """Where the server is, without a closing slash."""
         return self._wire.url
+
+    @property
+    def waiting_since(self) -> float | None:
+        """Since when an answer has been waited for, on the loop's clock; None while none is."""
+        return self._wire.waiting_since
 
     async def __aenter__(self) -> Self:
         await self._wire.open()
@@ -152,7 +166,118 @@ class HivemindClient:
 
     async def bot(self, slug: str) -> Bot:
         """One bot."""
-        return self._read(Bot, await self._get(f"/api/v1/bots/{part(slug)}"))
+        return self._read(Bot, await self._get(_bot(slug)))
+
+    async def tagged_bot(self, slug: str) -> tuple[Bot, str | None]:
+        """One bot, and the tag of the state that it is in."""
+        reply = await self._get(_bot(slug))
+        return self._read(Bot, reply), reply.headers.get("ETag")
+
+    async def edit_bot(self, slug: str, changes: Mapping[str, Any], *, tag: str | None = None) -> Bot:
+        """Change these members, and None clears; only in the state that `tag` names, where one is given."""
+        request = Request("PATCH", _bot(slug), body=changes, headers=_expecting(tag))
+        return self._read(Bot, await self._change(request, 200))
+
+    async def pause_bot(self, slug: str) -> Bot:
+        """Let a bot answer nobody."""
+        return await self._act(Bot, f"{_bot(slug)}/pause")
+
+    async def resume_bot(self, slug: str) -> Bot:
+        """Let a paused bot answer again."""
+        return await self._act(Bot, f"{_bot(slug)}/resume")
+
+    async def restore_bot(self, slug: str) -> Bot:
+        """Bring an archived bot back whole."""
+        return await self._act(Bot, f"{_bot(slug)}/restore")
+
+    async def clone_bot(self, slug: str, to: str, *, name: str | None = None) -> Bot:
+        """Make another bot with the same prompt, settings, snippets and golden questions."""
+        body = {"slug": to} | ({} if name is None else {"name": name})
+        return self._read(Bot, await self._change(Request("POST", f"{_bot(slug)}/clone", body, _once()), 201))
+
+    async def delete_bot(self, slug: str, *, purge: bool = False, tag: str | None = None) -> None:
+        """Archive a bot for 30 days, or end it for good with all that it knows and said."""
+        query = {"purge": "true"} if purge else {}
+        await self._change(Request("DELETE", _bot(slug), query=query, headers=_expecting(tag)), 204)
+
+    async def templates(self) -> list[Template]:
+        """The bots that are ready to be minted."""
+        return [template async for template in self._list(Template, "/api/v1/templates", None, None)]
+
+    async def export_bot(self, slug: str) -> str:
+        """A bot as a YAML document, with its prompts, snippets and golden questions."""
+        reply = await self._get(f"{_bot(slug)}/export")
+        try:
+            return reply.text
+        except ValueError:
+            raise self._misfit("document") from None
+
+    async def apply(self, documents: str, *, dry_run: bool = False, prune: bool = False) -> Changes:
+        """Make bots what YAML documents say, all or nothing; with `prune` those that they do not name are archived."""
+        query = {name: "true" for name, is_set in (("dry_run", dry_run), ("prune", prune)) if is_set}
+        request = Request("POST", "/api/v1/apply", documents, _once(), query)
+        return self._read(Changes, await self._change(request, 200))
+
+    # Prompts
+
+    async def prompt(self, slug: str, version: int | None = None) -> Prompt:
+        """The live prompt of a bot, or a version of it."""
+        return (await self.tagged_prompt(slug, version))[0]
+
+    async def tagged_prompt(self, slug: str, version: int | None = None) -> tuple[Prompt, str | None]:
+        """The same, and the tag of the state that it is in."""
+        reply = await self._get(f"{_bot(slug)}/prompt" + ("" if version is None else f"/versions/{version}"))
+        return self._read(Prompt, reply), reply.headers.get("ETag")
+
+    def prompts(self, slug: str, *, at_most: int | None = None) -> AsyncIterator[Prompt]:
+        """The versions that the prompt of a bot has had, newest first."""
+        return self._list(Prompt, f"{_bot(slug)}/prompt/versions", {}, at_most)
+
+    async def save_prompt(self, slug: str, text: str, *, note: str = "", tag: str | None = None) -> Prompt:
+        """Save a prompt: live at once, unless a version is pinned. The same text is no new version."""
+        body = {"system_prompt": text, "note": note}
+        request = Request("PUT", f"{_bot(slug)}/prompt", body, _expecting(tag))
+        return self._read(Prompt, await self._change(request, 200))
+
+    async def restore_prompt(self, slug: str, version: int) -> Prompt:
+        """Save the text of an old version anew."""
+        return await self._act(Prompt, f"{_bot(slug)}/prompt/versions/{version}/restore")
+
+    async def pin_prompt(self, slug: str, version: int) -> Prompt:
+        """Keep a version live, whatever is saved."""
+        return await self._act(Prompt, f"{_bot(slug)}/prompt/versions/{version}/pin")
+
+    async def unpin_prompt(self, slug: str) -> None:
+        """Let the newest version go live again."""
+        await self._change(Request("DELETE", f"{_bot(slug)}/prompt/pin"), 204)
+
+    # Golden questions
+
+    def golden_questions(self, slug: str, *, at_most: int | None = None) -> AsyncIterator[GoldenQuestion]:
+        """The questions that a bot is measured by, newest first."""
+        return self._list(GoldenQuestion, f"{_bot(slug)}/golden-questions", {}, at_most)
+
+    async def golden_question(self, slug: str, question_id: str) -> tuple[GoldenQuestion, str | None]:
+        """One of them, and the tag of the state that it is in."""
+        reply = await self._get(f"{_bot(slug)}/golden-questions/{part(question_id)}")
+        return self._read(GoldenQuestion, reply), reply.headers.get("ETag")
+
+    async def add_golden_question(self, slug: str, question: str, expect: Mapping[str, Any]) -> GoldenQuestion:
+        """Keep a question, and what its answer must be."""
+        body = {"question": question, "expect": expect}
+        request = Request("POST", f"{_bot(slug)}/golden-questions", body, _once())
+        return self._read(GoldenQuestion, await self._change(request, 201))
+
+    async def edit_golden_question(
+        self, slug: str, question_id: str, changes: Mapping[str, Any], *, tag: str | None = None
+    ) -> GoldenQuestion:
+        """Change these members of a golden question, within `expect` too, and None expects nothing of the kind."""
+        path = f"{_bot(slug)}/golden-questions/{part(question_id)}"
+        return self._read(GoldenQuestion, await self._change(Request("PATCH", path, changes, _expecting(tag)), 200))
+
+    async def delete_golden_question(self, slug: str, question_id: str) -> None:
+        """Forget a golden question."""
+        await self._change(Request("DELETE", f"{_bot(slug)}/golden-questions/{part(question_id)}"), 204)
 
     # Knowledge
 
@@ -172,50 +297,49 @@ class HivemindClient:
         given = {"tags": list(tags) or None, "source": source, "language": language, "allow_secret": allow_secret}
         members: dict[str, Any] = {"title": title, "body": body}
         members |= {name: value for name, value in given.items() if value is not None}
-        at = f"/api/v1/bots/{part(slug)}/knowledge"
+        at = f"{_bot(slug)}/knowledge"
         path = at if gap is None else f"{at}/gaps/{part(gap)}/snippet"
         return self._read(Snippet, await self._change(Request("POST", path, body=members, headers=_once()), 201))
 
     def snippets(self, slug: str, *, at_most: int | None = None) -> AsyncIterator[Snippet]:
         """What a bot knows, newest first."""
-        return self._list(Snippet, f"/api/v1/bots/{part(slug)}/knowledge", {}, at_most)
+        return self._list(Snippet, f"{_bot(slug)}/knowledge", {}, at_most)
 
     async def snippet(self, slug: str, snippet_id: str) -> Snippet:
         """One snippet."""
-        return self._read(Snippet, await self._get(f"/api/v1/bots/{part(slug)}/knowledge/{part(snippet_id)}"))
+        return self._read(Snippet, await self._get(f"{_bot(slug)}/knowledge/{part(snippet_id)}"))
 
     async def edit_snippet(self, slug: str, snippet_id: str, changes: Mapping[str, Any], *, tag: str | None) -> Snippet:
         """Change these members of a snippet, and None clears; only in the state that `tag` names, where one is given."""
-        path = f"/api/v1/bots/{part(slug)}/knowledge/{part(snippet_id)}"
-        headers = {} if tag is None else {"If-Match": tag}
-        return self._read(Snippet, await self._change(Request("PATCH", path, body=changes, headers=headers), 200))
+        path = f"{_bot(slug)}/knowledge/{part(snippet_id)}"
+        return self._read(Snippet, await self._change(Request("PATCH", path, changes, _expecting(tag)), 200))
 
     async def tagged_snippet(self, slug: str, snippet_id: str) -> tuple[Snippet, str | None]:
         """One snippet, and the tag of the state that it is in."""
-        reply = await self._get(f"/api/v1/bots/{part(slug)}/knowledge/{part(snippet_id)}")
+        reply = await self._get(f"{_bot(slug)}/knowledge/{part(snippet_id)}")
         return self._read(Snippet, reply), reply.headers.get("ETag")
 
     async def delete_snippet(self, slug: str, snippet_id: str) -> None:
         """Make a bot forget one thing, for good."""
-        await self._change(Request("DELETE", f"/api/v1/bots/{part(slug)}/knowledge/{part(snippet_id)}"), 204)
+        await self._change(Request("DELETE", f"{_bot(slug)}/knowledge/{part(snippet_id)}"), 204)
 
     async def delete_tagged(self, slug: str, tag: str) -> int:
         """Make a bot forget all that has a tag, for good; how many that were."""
-        request = Request("DELETE", f"/api/v1/bots/{part(slug)}/knowledge", query={"tag": text(tag)})
+        request = Request("DELETE", f"{_bot(slug)}/knowledge", query={"tag": text(tag)})
         return self._read(Deleted, await self._change(request, 200)).deleted
 
     def gaps(self, slug: str, *, at_most: int | None = None) -> AsyncIterator[Gap]:
         """The questions that a bot had no answer to, newest first."""
-        return self._list(Gap, f"/api/v1/bots/{part(slug)}/knowledge/gaps", {}, at_most)
+        return self._list(Gap, f"{_bot(slug)}/knowledge/gaps", {}, at_most)
 
     async def dismiss_gap(self, slug: str, gap_id: str) -> None:
         """Forget a question that needs no answer."""
-        await self._change(Request("DELETE", f"/api/v1/bots/{part(slug)}/knowledge/gaps/{part(gap_id)}"), 204)
+        await self._change(Request("DELETE", f"{_bot(slug)}/knowledge/gaps/{part(gap_id)}"), 204)
 
     async def search(self, slug: str, question: str, *, at_most: int | None = None) -> list[SearchHit]:
         """What a bot would find for a question, best first."""
         query = {"q": text(question)} | ({} if at_most is None else {"limit": str(at_most)})
-        items, _ = self._page(SearchHit, await self._get(f"/api/v1/bots/{part(slug)}/knowledge/search", query))
+        items, _ = self._page(SearchHit, await self._get(f"{_bot(slug)}/knowledge/search", query))
         return items
 
     # Talking
@@ -271,21 +395,21 @@ class HivemindClient:
     def _deadline(self) -> float:
         return asyncio.get_running_loop().time() + self._timeout
 
-    async def _change(self, request: Request, expected: int) -> Reply:
-        reply = await self._wire.send(request, deadline=self._deadline())
-        if reply.status != expected:
-            raise refusal(self.url, reply)
-        return reply
+    async def _act(self, kind: type[D], path: str) -> D:
+        return self._read(kind, await self._change(Request("POST", path, headers=_once()), 200))
 
     async def _get(self, path: str, query: Mapping[str, str] | None = None) -> Reply:
+        return await self._change(Request("GET", path, query=query or {}), 200)
+
+    async def _change(self, request: Request, expected: int) -> Reply:
         deadline = self._deadline()
-        request = Request("GET", path, query=query or {})
         for attempt in range(REPEATS + 1):
             reply = await self._wire.send(request, deadline=deadline)
-            if reply.status == 200:
+            if reply.status == expected:
                 return reply
             error = refusal(self.url, reply)
-            if not isinstance(error, ApiError) or error.status not in (429, 503) or attempt == REPEATS:
+            again = AGAIN if request.method in ("GET", "PUT") else AGAIN_WHATEVER
+            if not isinstance(error, ApiError) or error.status not in again or attempt == REPEATS:
                 raise error
             wait = error.retry_after or attempt + 1
             if asyncio.get_running_loop().time() + wait >= deadline:
@@ -293,12 +417,15 @@ class HivemindClient:
             await self._pause(wait)
         raise AssertionError("the last attempt returns or raises")
 
-    async def _list(self, kind: type[D], path: str, query: Mapping[str, str], at_most: int | None) -> AsyncIterator[D]:
+    async def _list(
+        self, kind: type[D], path: str, query: Mapping[str, str] | None, at_most: int | None
+    ) -> AsyncIterator[D]:
         left = at_most
-        asked = dict(query)
+        asked = dict(query or {})
         seen: set[str] = set()
         while True:
-            asked["limit"] = str(PAGE if left is None else min(PAGE, left))
+            if query is not None:  # a list that always fits one page takes no limit
+                asked["limit"] = str(PAGE if left is None else min(PAGE, left))
             items, cursor = self._page(kind, await self._get(path, asked))
             for item in items[:left]:
                 yield item
@@ -366,6 +493,14 @@ def cookie_safe(token: str) -> str:
     return header_safe(token, "the session")
 
 
+def _bot(slug: str) -> str:
+    return f"/api/v1/bots/{part(slug)}"
+
+
+def _expecting(tag: str | None) -> dict[str, str]:
+    return {} if tag is None else {"If-Match": tag}
+
+
 def _once() -> dict[str, str]:
     return {"Idempotency-Key": str(uuid.uuid4())}
 
@@ -374,4 +509,4 @@ def _chat(slug: str, message: str, conversation_id: str | None, headers: Mapping
     body = {"message": message}
     if conversation_id is not None:
         body["conversation_id"] = conversation_id
-    return Request("POST", f"/api/v1/bots/{part(slug)}/chat", body=body, headers=headers)
+    return Request("POST", f"{_bot(slug)}/chat", body=body, headers=headers)

@@ -130,6 +130,16 @@ class Bot(Document):
     readiness: list[Readiness] = []
     snippet_count: int | None = None
     version: int | None = None
+    pinned_version: int | None = None
+    max_output_tokens: int | None = None
+    temperature: float | None = None
+    grounding: str | None = None
+    strictness: str | None = None
+    channel_reply_mode: str | None = None
+    allowed_users: list[str] = []
+    allowed_origins: list[str] = []
+    allow_hosted_provider: bool | None = None
+    retention_days: int | None = None
     knowledge_search_enabled: bool | None = None
     cost_cap_day_micro_usd: int | None = None
     cost_cap_month_micro_usd: int | None = None
@@ -137,6 +147,69 @@ class Bot(Document):
     user_rate_limit_per_minute: int | None = None
     created_at: str | None = None
     updated_at: str | None = None
+
+
+class Prompt(Document):
+    """A version of a bot's prompt; the live one is what the next answer is made with."""
+
+    version: int
+    system_prompt: str
+    note: str = ""
+    author: str = ""
+    created_at: str | None = None
+    live: bool = False
+    pinned: bool = False
+
+
+class Expectation(Document):
+    """What the answer to a golden question must be."""
+
+    snippets: list[str] | None = None
+    contains: list[str] | None = None
+    not_contains: list[str] | None = None
+    cites: bool | None = None
+    refuses: bool | None = None
+
+
+class GoldenQuestion(Document):
+    """A question whose answer is known."""
+
+    id: str
+    question: str
+    expect: Expectation
+
+
+class TemplateSnippet(Document):
+    """A starter snippet."""
+
+    title: str
+    body: str
+
+
+class Template(Document):
+    """A bot ready to be minted."""
+
+    slug: str
+    name: str
+    description: str = ""
+    tier: str = ""
+    system_prompt: str = ""
+    snippets: list[TemplateSnippet] = []
+
+
+class Change(Document):
+    """What applying documents does to one bot; `diff` has lines with + and -."""
+
+    slug: str
+    action: str
+    diff: str = ""
+    conversations: int = 0
+
+
+class Changes(Document):
+    """What applying documents does."""
+
+    changes: list[Change]
 
 
 class Snippet(Document):

@@ -25,8 +25,8 @@ from hivemind_client.errors import (
     phrase_of,
 )
 
-LARGEST_ANSWER = 32 * 1024 * 1024
-"""A page of fifty of the longest snippets, each letter escaped, fits."""
+LARGEST_ANSWER = 64 * 1024 * 1024
+"""A page of fifty of the longest snippets, each letter escaped, fits, and an export of what may be applied."""
 
 Query = Mapping[str, str]
 
@@ -37,9 +37,10 @@ class Request:
 
     method: str
     path: str
-    query: Query = field(default_factory=dict)
-    body: Mapping[str, Any] | None = None
+    body: Mapping[str, Any] | str | None = None
+    """JSON, or YAML where it is text."""
     headers: Mapping[str, str] = field(default_factory=dict)
+    query: Query = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,13 @@ class Reply:
     headers: Mapping[str, str]
     cookies: Mapping[str, str]
     body: bytes
+
+    @property
+    def text(self) -> str:
+        """The body of an export; ValueError when it says it is none, or is no text."""
+        if media_type(self.headers) != "application/yaml":
+            raise ValueError("not YAML")
+        return self.body.decode()
 
     @property
     def json(self) -> Any:
@@ -69,6 +77,8 @@ class Wire:
         self.url = checked_url(url)
         self._headers = dict(headers)
         self._session: aiohttp.ClientSession | None = None
+        self.waiting_since: float | None = None
+        """Since when an answer has been waited for, on the loop's clock; None while none is."""
 
     async def open(self) -> None:
         """Be ready to send."""
@@ -90,7 +100,7 @@ class Wire:
 
     async def send(self, request: Request, *, deadline: float) -> Reply:
         """Send once and read the whole answer, or raise: by `deadline`, on the loop's clock."""
-        with self._faults(request):
+        with self._faults(request), self._waiting():
             async with asyncio.timeout_at(deadline), self._sent(request) as response:
                 return await read_whole(response)
 
@@ -99,8 +109,9 @@ class Wire:
         """Send once: an event stream comes as its pieces, anything else whole, as from `send`."""
         with self._faults(request):
             sent = self._sent(request)
-            async with asyncio.timeout_at(deadline):
-                response = await sent.__aenter__()
+            with self._waiting():
+                async with asyncio.timeout_at(deadline):
+                    response = await sent.__aenter__()
             try:
                 if response.status == 200 and media_type(response.headers) == "text/event-stream":
                     yield pieces(response, deadline)
@@ -112,6 +123,14 @@ class Wire:
                 # Closed, not released: what is still to come is of no use, and the server shall know that nobody listens.
                 response.close()
 
+    @contextmanager
+    def _waiting(self) -> Iterator[None]:
+        self.waiting_since = asyncio.get_running_loop().time()
+        try:
+            yield
+        finally:
+            self.waiting_since = None
+
     def _sent(self, request: Request) -> Any:
         if self._session is None:
             raise RuntimeError("enter the client first: async with HivemindClient(…) as hivemind")
@@ -119,10 +138,10 @@ class Wire:
         return self._session.request(
             request.method,
             URL(target, encoded=True),
-            data=None if request.body is None else json.dumps(request.body).encode(),
+            data=_written(request.body),
             headers=request.headers
             if request.body is None
-            else {**request.headers, "Content-Type": "application/json"},
+            else {**request.headers, "Content-Type": _type_of(request.body)},
             allow_redirects=False,
         )
 
@@ -166,6 +185,16 @@ class Wire:
             raise UnreachableError(
                 f"the connection to {self.url} broke off{unsure}", hint="hm health says how it is"
             ) from error
+
+
+def _written(body: Mapping[str, Any] | str | None) -> bytes | None:
+    if body is None:
+        return None
+    return body.encode() if isinstance(body, str) else json.dumps(body).encode()
+
+
+def _type_of(body: Mapping[str, Any] | str) -> str:
+    return "application/yaml" if isinstance(body, str) else "application/json"
 
 
 def checked_url(url: str) -> str:

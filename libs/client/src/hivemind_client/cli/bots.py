@@ -1,4 +1,4 @@
-"""`hm bot`: mint, list and show bots."""
+"""`hm bot create`, `list`, `show`: mint bots and look at them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hivemind_client.cli.frame import Hm, command, group
+from hivemind_client.cli.frame import Hm
 from hivemind_client.cli.inputs import text_from
 from hivemind_client.cli.output import clean
 from hivemind_client.cli.refusals import UsageError
@@ -17,45 +17,7 @@ if TYPE_CHECKING:
 
 LONGEST_PROMPT = 32_000
 
-
-def register(app: typer.Typer) -> None:
-    """Hang these commands into `hm`."""
-    bot = group(
-        "Mint, list and show bots.",
-        """
-        hm bot create helpdesk --template customer-support
-        hm bot list
-        hm bot show helpdesk
-        """,
-    )
-    app.add_typer(bot, name="bot")
-    command(
-        bot,
-        "create",
-        examples="""
-        hm bot create helpdesk --template customer-support
-        hm bot create helpdesk --template customer-support --name "Help desk" --tier internal
-        hm bot create wiki --name Wiki --prompt-file prompt.txt
-        cat prompt.txt | hm bot create wiki --name Wiki --prompt-file -
-        """,
-    )(create)
-    command(
-        bot,
-        "list",
-        examples="""
-        hm bot list
-        hm bot list --status archived
-        hm bot list --json | jq -r '.items[].slug'
-        """,
-    )(list_)
-    command(
-        bot,
-        "show",
-        examples="""
-        hm bot show helpdesk
-        hm bot show helpdesk --json | jq .readiness
-        """,
-    )(show)
+Slug = Annotated[str, typer.Argument(metavar="SLUG", help="The bot.")]
 
 
 async def create(
@@ -86,15 +48,11 @@ async def create(
     model: Annotated[str | None, typer.Option("--model", metavar="M", help="Which model; else the instance's.")] = None,
 ) -> None:
     """Create a bot, from a template or from a prompt of your own."""
-    if prompt is not None and prompt_file is not None:
-        raise UsageError("--prompt and --prompt-file both give a prompt", hint="give one of the two")
-    if prompt_file is not None:
-        prompt = text_from(prompt_file, at_most=LONGEST_PROMPT)
     given = {
         "name": name,
         "description": description,
         "tier": tier,
-        "system_prompt": prompt,
+        "system_prompt": prompt_from(prompt, prompt_file),
         "provider": provider,
         "model": model,
     }
@@ -115,8 +73,10 @@ async def create(
     elif hm.out.quiet:
         hm.out.line(bot.slug)
     else:
-        hm.out.line(f"Created {bot.slug}: {_in_short(bot)}.")
-        if bot.snippet_count:
+        hm.out.line(f"Created {bot.slug}: {in_short(bot)}.")
+        if any(lack.code == "placeholders_left" for lack in bot.readiness):
+            hm.out.note(f"Next: hm bot fill {bot.slug}")
+        elif bot.snippet_count:
             hm.out.note(f'Next: hm chat {bot.slug} "Your question"')
         else:
             hm.out.note(f"Next: hm knowledge add {bot.slug} FILE…")
@@ -145,7 +105,7 @@ async def list_(
         hm.out.note("There is no bot yet: hm bot create helpdesk --template customer-support")
 
 
-async def show(hm: Hm, slug: Annotated[str, typer.Argument(metavar="SLUG", help="The bot.")]) -> None:
+async def show(hm: Hm, slug: Slug) -> None:
     """Show a bot: settings, readiness, prompt."""
     async with hm.client() as hivemind:
         bot = await hivemind.bot(slug)
@@ -174,7 +134,9 @@ def _profile(bot: Bot) -> list[tuple[str, str]]:
         ("cap a day", _money(bot.cost_cap_day_micro_usd)),
         ("cap a month", _money(bot.cost_cap_month_micro_usd)),
         ("a minute", _limits(bot)),
-        ("prompt", f"version {bot.version}" if bot.version else ""),
+        ("transcripts", _kept(bot)),
+        ("in channels", (bot.channel_reply_mode or "").replace("_", " ")),
+        ("prompt", _version(bot)),
         ("created", bot.created_at or ""),
         ("changed", bot.updated_at or ""),
         ("ready", _ready(bot)),
@@ -182,8 +144,16 @@ def _profile(bot: Bot) -> list[tuple[str, str]]:
     ]
 
 
-def _in_short(bot: Bot) -> str:
-    known = f", {bot.snippet_count} snippets" if bot.snippet_count else ""
+def prompt_from(text: str | None, file: str | None) -> str | None:
+    """The prompt that one of two flags gives."""
+    if text is not None and file is not None:
+        raise UsageError("--prompt and --prompt-file both give a prompt", hint="give one of the two")
+    return text if file is None else text_from(file, at_most=LONGEST_PROMPT)
+
+
+def in_short(bot: Bot) -> str:
+    """A bot in a few words."""
+    known = f", {bot.snippet_count} snippet{'' if bot.snippet_count == 1 else 's'}" if bot.snippet_count else ""
     return f"{bot.name}, {bot.tier}{known}"
 
 
@@ -191,6 +161,18 @@ def _ready(bot: Bot) -> str:
     if "readiness" not in bot.raw:
         return "-"  # callers with the role user are not told
     return "yes" if not bot.readiness else "no: " + ", ".join(lack.code for lack in bot.readiness)
+
+
+def _version(bot: Bot) -> str:
+    if not bot.version:
+        return ""
+    return f"version {bot.version}{', pinned' if bot.pinned_version else ''}"
+
+
+def _kept(bot: Bot) -> str:
+    if "retention_days" not in bot.raw or bot.tier == "restricted":
+        return "not kept" if bot.tier == "restricted" else ""
+    return "kept for good" if bot.retention_days is None else f"kept for {bot.retention_days} days"
 
 
 def _limits(bot: Bot) -> str:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-import subprocess
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hivemind_client.cli.drafts import LONGEST_BODY, LONGEST_TITLE, from_file, from_text
+from hivemind_client.cli.editor import edited
 from hivemind_client.cli.frame import Hm
-from hivemind_client.cli.inputs import stdin_is_terminal, text_from, without_blank_ends
+from hivemind_client.cli.inputs import stdin_is_terminal, without_blank_ends
 from hivemind_client.cli.refusals import UsageError
 
 if TYPE_CHECKING:
@@ -79,24 +75,12 @@ async def edit(
 
 def _in_editor(snippet: Snippet) -> dict[str, Any]:
     before = f"# {snippet.title}\n\n{snippet.body}\n"
-    after = without_blank_ends(_edited(before))
+    after = without_blank_ends(
+        edited(
+            before, name="snippet.md", at_most=LONGEST_BODY, spare=LONGEST_TITLE + len("# \n\n"), instead="give a FILE"
+        )
+    )
     if after == without_blank_ends(before):
         raise UsageError("nothing was changed", hint="save another text in the editor to change it")
     draft = from_text(after, "the text", untitled=snippet.title)
     return {"title": draft.title, "body": draft.body}
-
-
-def _edited(text: str) -> str:
-    editor = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
-    with tempfile.TemporaryDirectory(prefix="hm-") as folder:
-        file = Path(folder) / "snippet.md"
-        file.write_text(text, encoding="utf-8")
-        try:
-            ended = subprocess.run([*editor, str(file)], check=False)  # noqa: S603  # what its user has chosen
-        except OSError as fault:
-            raise UsageError(
-                f"the editor {editor[0]} cannot be started: {fault.strerror}", hint="set EDITOR, or give a FILE"
-            ) from fault
-        if ended.returncode:
-            raise UsageError(f"the editor ended with {ended.returncode}, so nothing was changed")
-        return text_from(str(file), at_most=LONGEST_BODY, spare=LONGEST_TITLE + len("# \n\n"))

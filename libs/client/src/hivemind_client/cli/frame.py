@@ -27,6 +27,12 @@ ANSWER_TIME = 30.0
 CHAT_TIME = 180.0
 """A model may think, and a fallback may think after it."""
 
+PATIENCE = 1.0
+"""Seconds after which a command says what it waits for."""
+
+LONG_TIME = 150.0
+"""What works on everything that many bots know."""
+
 
 class Flags(NamedTuple):
     """What may stand before and after every command. Of two values the inner one holds."""
@@ -116,8 +122,34 @@ class Hm:
             url = checked_url(settings.url)
         with _blaming(settings.credential_from):
             client = HivemindClient(url, api_key=settings.api_key, session=settings.session, timeout=limit)
-        async with client:
+        async with client, _waiting_shown(self.out, client):
             yield client
+
+
+@asynccontextmanager
+async def _waiting_shown(out: Output, client: HivemindClient) -> AsyncIterator[None]:
+    """Say on a terminal that an answer is still waited for, once that takes longer than a moment."""
+    if not out.errors_on_terminal or out.quiet:
+        yield
+        return
+    import asyncio
+
+    async def show() -> None:
+        now = asyncio.get_running_loop().time
+        while True:
+            since = client.waiting_since
+            if since is not None and now() - since >= PATIENCE and not out.has_progress:
+                out.status(f"waiting for {client.url}, {now() - since:.0f} s")
+            else:
+                out.status("")
+            await asyncio.sleep(0.2)
+
+    shown = asyncio.create_task(show())
+    try:
+        yield
+    finally:
+        shown.cancel()
+        out.status("")
 
 
 @contextmanager

@@ -31,6 +31,14 @@ def ask(question: str, default: str = "") -> str:
     return answer.strip() or default
 
 
+def ask_or_skip(question: str) -> str:
+    """Ask on the terminal; an empty line, and the end of input, are no answer."""
+    with _hearing_ctrl_c():
+        sys.stderr.write(f"{question}: ")
+        sys.stderr.flush()
+        return sys.stdin.readline().strip()
+
+
 def ask_secret(question: str) -> str:
     """Ask without showing what is typed."""
     from getpass import getpass

@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, TextIO
 
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -31,12 +32,19 @@ class Output:
         self.quiet = quiet
         self.on_terminal = _is_terminal(sys.stdout)
         self.errors_on_terminal = _is_terminal(sys.stderr)
+        self.has_progress = False
+        """Whether something else shows on the terminal how far it is."""
+        self._has_status = False
         # https://no-color.org: set and not empty
         self._color = color and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
     def line(self, text: str = "") -> None:
         """A line of the result."""
         self.write(f"{clean(text)}\n")
+
+    def text(self, text: str) -> None:
+        """A document as it is, line by line; on a terminal without what that would obey."""
+        self.write(clean(text) if self.on_terminal else text)
 
     def write(self, text: str) -> None:
         """A piece of the result, at once: text is expected to be clean."""
@@ -72,10 +80,26 @@ class Output:
         for name, value in shown:
             self.write(f"{name.ljust(width)}  {value}".rstrip() + "\n")
 
+    def diff(self, text: str) -> None:
+        """Lines with + and -, in green and red where colours may be."""
+        painted = self.on_terminal and self._color
+        colors = {"+": "32", "-": "31", "@": "36"}
+        for line in clean(text).splitlines():
+            color = colors.get(line[:1]) if painted else None
+            self.write(f"\x1b[{color}m{line}\x1b[0m\n" if color else f"{line}\n")
+
     def note(self, text: str) -> None:
         """What is good to know beside the result."""
         if not self.quiet and not self.as_json:
             self.say(text)
+
+    def status(self, text: str) -> None:
+        """A line on a terminal that the next one takes the place of; an empty one takes it away."""
+        if text or self._has_status:
+            self._has_status = bool(text)
+            with suppress(OSError):
+                sys.stderr.write(f"\r\x1b[K{clean(text)}")
+                sys.stderr.flush()
 
     def warn(self, text: str) -> None:
         """What somebody should look at."""

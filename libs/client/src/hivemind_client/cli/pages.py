@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import textwrap
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import typer
@@ -60,13 +61,16 @@ class GroupPage(TyperGroup):
         )
 
     def _commands(self) -> list[tuple[str, str]]:
-        rows = []
-        for name, command in self.commands.items():
-            if isinstance(command, TyperGroup):
-                rows += [(f"{name} {below}", _summary(leaf.help)) for below, leaf in command.commands.items()]
-            else:
-                rows.append((name, _summary(command.help)))
-        return rows
+        return list(leaves(self))
+
+
+def leaves(app: TyperGroup, above: str = "") -> Iterator[tuple[str, str]]:
+    """The commands of a group and of the groups in it, each with one line of what it does."""
+    for name, command in app.commands.items():
+        if isinstance(command, TyperGroup):
+            yield from leaves(command, f"{above}{name} ")
+        else:
+            yield f"{above}{name}", summary_of(command.help)
 
 
 def without_command(ctx: typer.Context) -> NoReturn:
@@ -90,7 +94,8 @@ def _flag(option: Any) -> tuple[str, str]:
     return (names if option.is_flag else f"{names} {option.metavar or option.name.upper()}"), option.help or ""
 
 
-def _summary(text: str | None) -> str:
+def summary_of(text: str | None) -> str:
+    """The first sentence of a help text, without its full stop."""
     # Up to the first full stop that ends a sentence, and without it.
     return (text or "").split(". ")[0].partition("\n")[0].rstrip(".")
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import typer
 
-from hivemind_client.cli import account, bots, chat, knowledge, server, sessions
+from hivemind_client.cli import account, bot, chat, completion, knowledge, manifests, server, sessions, templates
 from hivemind_client.cli.failures import exit_code, hint_for
 from hivemind_client.cli.frame import Flags, Hm, group
 from hivemind_client.cli.output import Output
@@ -21,10 +21,13 @@ PLAIN_FLAGS = ("--json", "--quiet", "-q", "--no-color")
 
 FRONT_PAGE = """
 hm setup                                               make the first administrator, keep its key
-hm bot create helpdesk --template customer-support     mint a bot
+hm bot create helpdesk --template customer-support     mint a bot; hm template list shows the others
+hm bot fill helpdesk                                   say what its template leaves open
 hm knowledge add helpdesk faq/*.md                     teach it, a snippet for each file
 hm knowledge search helpdesk "refund"                  see what it would find
 hm chat helpdesk "How long do refunds take?"           ask it, or talk to it: hm chat helpdesk
+hm bot edit helpdesk                                   its prompt, in $EDITOR: live with the next answer
+hm bot export --all -o bots/ && hm apply -f bots/      keep bots as files
 hm bot list --json | jq -r '.items[].slug'             everything works in scripts
 \f
 Settings, the first that is set:
@@ -69,7 +72,7 @@ def _run(arguments: list[str]) -> int:
             # Parsed here: typer would load pydantic to judge the flags that nobody gave, which takes longer than all else.
             server.version(Hm(Flags("--json" in arguments, quiet=bool({"-q", "--quiet"} & set(arguments)))))
             return 0
-        result = typer.main.get_command(_app()).main(args=arguments, prog_name="hm", standalone_mode=False)
+        result = typer.main.get_command(application()).main(args=arguments, prog_name="hm", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except ClientError as error:
         out.fail(error.message, hint_for(error), error.document)
@@ -93,9 +96,10 @@ def _run(arguments: list[str]) -> int:
         return 1
 
 
-def _app() -> typer.Typer:
+def application() -> typer.Typer:
+    """All commands, put together."""
     app = group("hm: a Hivemind server, its bots and what they know, from a terminal or a script.", FRONT_PAGE)
-    for module in (account, bots, knowledge, sessions, chat, server):
+    for module in (account, templates, bot, manifests, knowledge, chat, sessions, server, completion):
         module.register(app)
     return app
 

@@ -108,4 +108,6 @@ def _progress(hm: Hm, total: int) -> Iterator[Any]:
     columns = (TextColumn("adding"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(file=sys.stderr), transient=True) as progress:
         task = progress.add_task("", total=total)
+        hm.out.has_progress = True
         yield lambda: progress.advance(task)
+    hm.out.has_progress = False
