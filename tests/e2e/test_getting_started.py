@@ -26,6 +26,7 @@ import pytest
 from hivemind_common.testing.processes import alive, command_line
 from hivemind_common.testing.waiting import wait_until
 from hivemind_server.settings import without_ours
+from tests.documented import blocks
 
 pytestmark = pytest.mark.processes
 
@@ -35,7 +36,6 @@ PLAIN_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 STARTED = 30
 FETCHED = 600
 """Seconds: the first start fetches its packages."""
-BLOCK = re.compile(r"^```(sh background|sh|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 MODES = pytest.mark.parametrize("more", ["", " --processes"], ids=["tasks", "processes"])
 
 
@@ -108,20 +108,6 @@ class Shell:
         self._process.stdin.flush()
 
 
-def blocks() -> Iterator[tuple[str, str, list[re.Pattern[str]]]]:
-    """The page's commands, each with its kind and the lines that it promises."""
-    found = [(match[1], match[2].rstrip("\n")) for match in BLOCK.finditer(PAGE.read_text(encoding="utf-8"))]
-    for place, (kind, text) in enumerate(found):
-        if kind == "text":
-            continue
-        promised = found[place + 1][1].splitlines() if found[place + 1 :] and found[place + 1][0] == "text" else []
-        yield kind, text, [_pattern(line) for line in promised]
-
-
-def _pattern(line: str) -> re.Pattern[str]:
-    return re.compile(f"^{'.*'.join(re.escape(part) for part in line.split('…'))}$", re.MULTILINE)
-
-
 def walk(clone: Path, account: Account, scratch: Path, more: str, limit: float) -> None:
     """Follow the page; afterwards nothing runs, and nothing but the data folder is left."""
     scratch.mkdir()
@@ -138,7 +124,7 @@ def walk(clone: Path, account: Account, scratch: Path, more: str, limit: float) 
     }
     shell = Shell(clone, Account(account.uid, environment), scratch / "output")
     try:
-        for kind, text, promised in blocks():
+        for kind, text, promised in blocks(PAGE):
             if kind == "sh background":
                 assert text == "./hivemind up"
                 printed = shell.run_in_background(text + more, promised[0], limit)

@@ -16,11 +16,13 @@ from markupsafe import Markup
 
 CHAPTERS: Final = {
     "getting-started": "Getting started",
+    "hm": "hm",
     "operations": "Operations",
     "configuration": "Configuration",
     "search": "Search",
     "security": "Security",
     "http-api": "HTTP API",
+    "hm-reference": "Reference of hm",
     "errors": "Errors",
     "who-may": "Who may",
     "database-rights": "Database rights",
