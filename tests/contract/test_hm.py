@@ -113,9 +113,9 @@ async def test_a_bot_from_a_template_is_filled_in_and_answers(hm: Hm, env: dict[
     await good(hm("bot", "fill", "people", "works_council_email=wc@acme.example"))
     shown = (await good(hm("bot", "show", "people", "--json"))).json
     assert shown["readiness"] == []
-    answer = await good(hm("chat", "people", "When is payday?"))
-    assert "25th" in answer.out
-    assert "\n[1] Payday and payslips\n" in answer.out
+    said = await good(hm("chat", "people", "When is payday?"))
+    assert "25th" in said.out
+    assert "\n[1] Payday and payslips\n" in said.out
     for wrong in ("colour=red", "company", "=x", "company="):
         ran = await hm("bot", "fill", "people", wrong)
         assert (ran.code, ran.out) == (2, "")

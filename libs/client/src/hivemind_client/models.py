@@ -96,7 +96,7 @@ class Account(Document):
     id: str | None
     username: str
     email: str | None = None
-    role: str
+    role: str | None
     auth: str
     scopes: list[str] = []
 

@@ -141,7 +141,7 @@ async def whoami(hm: Hm) -> None:
             [
                 ("user", account.username),
                 ("email", account.email or "-"),
-                ("role", account.role),
+                ("role", account.role or "-"),
                 ("by", f"{account.auth.replace('_', ' ')} from {hm.settings.credential_from}"),
                 ("may", ", ".join(account.scopes) or "-"),
                 ("server", hm.settings.url),
@@ -156,7 +156,7 @@ async def _login_with_key(hm: Hm, key: str) -> None:
         account = await hivemind.whoami()
         envfile.change(file, {"HIVEMIND_URL": hivemind.url, "HIVEMIND_API_KEY": key})
     forget_session(hm.environ)
-    _tell(hm, account.raw, account.username, account.role, f"the key is kept in {file}")
+    _tell(hm, account.raw, account.username, account.role or "", f"the key is kept in {file}")
 
 
 async def _login_with_password(hm: Hm, email: str, password: str) -> None:
