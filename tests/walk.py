@@ -46,6 +46,11 @@ async def walk(instance: Instance, known: Collection[str]) -> None:
     if "knowledge.v1.gap.list" in known:
         await _fill_gaps(instance)
         await _edit(instance)
+    if "bots.v1.bot.edit" in known:
+        await _change_bots(instance)
+        await _save_prompts(instance)
+        await _keep_golden_questions(instance)
+        await _export_and_apply(instance)
     await _be_refused_a_chat(instance)
     if "auth.v1.session.list" in known:
         await _manage_sessions(instance)
@@ -202,6 +207,88 @@ async def _edit(instance: Instance) -> None:
     _, removed, _ = await instance.call("DELETE", f"{snippets}?tag=pets", expect=200)
     assert removed == {"deleted": 2}
     await refused(instance, "snippet_not_found", "PATCH", at, **change)
+
+
+async def _change_bots(instance: Instance) -> None:
+    first = f"{BOTS}/first"
+    bot = await instance.mint("first", provider="quote")
+    _, _, shown = await instance.call("GET", first, expect=200)
+    known = {"If-Match": shown.headers["ETag"]}
+    changes = {"name": "First", "tier": "public", "model": "small", "retention_days": None, "description": "Changed."}
+    _, edited, _ = await instance.call("PATCH", first, json=changes, headers={"If-Match": "*"}, expect=200)
+    assert (edited["name"], edited["retention_days"], edited["id"]) == ("First", None, bot["id"])
+    await refused(instance, "slug_immutable", "PATCH", first, json={"slug": "second"})
+    await refused(instance, "bot_not_found", "PATCH", f"{BOTS}/nobody", json={})
+    await refused(instance, "precondition_failed", "PATCH", first, json={}, headers=known)
+    for act, status in (("pause", "paused"), ("resume", "active"), ("pause", "paused"), ("restore", "paused")):
+        await refused(instance, "precondition_failed", "POST", f"{first}/{act}", headers=known)
+        _, acted, _ = await instance.call("POST", f"{first}/{act}", expect=200)
+        assert acted["status"] == status
+        await refused(instance, "bot_not_found", "POST", f"{BOTS}/nobody/{act}")
+    await refused(instance, "bot_paused", "POST", f"{first}/chat", json=QUESTION)
+    _, clone, _ = await instance.call("POST", f"{DESK}/clone", json={"slug": "twin", "name": "Twin"}, expect=201)
+    assert clone["snippet_count"] > 0
+    await refused(instance, "slug_taken", "POST", f"{DESK}/clone", json={"slug": "twin"})
+    await refused(instance, "bot_not_found", "POST", f"{BOTS}/nobody/clone", json={"slug": "third"})
+    await refused(instance, "precondition_failed", "DELETE", first, headers=known)
+    await instance.call("DELETE", first, expect=204)
+    await refused(instance, "bot_not_found", "DELETE", first)
+    await instance.call("POST", f"{first}/restore", expect=200)
+    for slug in ("first", "twin"):
+        await instance.call("DELETE", f"{BOTS}/{slug}?purge=true", expect=204)
+
+
+async def _save_prompts(instance: Instance) -> None:
+    prompt = f"{DESK}/prompt"
+    _, before, response = await instance.call("GET", prompt, expect=200)
+    known = {"If-Match": response.headers["ETag"]}
+    form = {"system_prompt": "You help, briefly.", "note": "shorter"}
+    _, saved, _ = await instance.call("PUT", prompt, json=form, headers={"If-Match": "*"}, expect=200)
+    assert (saved["version"], saved["live"]) == (before["version"] + 1, True)
+    await refused(instance, "precondition_failed", "PUT", prompt, json=form | {"note": ""}, headers=known)
+    _, page, _ = await instance.call("GET", f"{prompt}/versions?limit=1", expect=200)
+    _, rest, _ = await instance.call("GET", f"{prompt}/versions?cursor={page['next']}", expect=200)
+    assert [each["version"] for each in page["items"] + rest["items"]] == [2, 1]
+    await instance.call("POST", f"{prompt}/versions/1/pin", expect=200)
+    _, answer, _ = await instance.call("POST", f"{DESK}@2/chat", json=QUESTION, expect=200)
+    assert answer["version"] == 2
+    await instance.call("DELETE", f"{prompt}/pin", expect=204)
+    await instance.call("POST", f"{prompt}/versions/1/restore", expect=200)
+    for method, path in (("GET", "/9"), ("POST", "/9/restore"), ("POST", "/9/pin")):
+        await refused(instance, "version_not_found", method, f"{prompt}/versions{path}")
+    await refused(instance, "version_not_found", "DELETE", f"{prompt}/pin")
+    await refused(instance, "version_not_found", "POST", f"{DESK}@9/chat", json=QUESTION)
+
+
+async def _keep_golden_questions(instance: Instance) -> None:
+    questions = f"{DESK}/golden-questions"
+    draft = {"question": "When is my money back?", "expect": {"snippets": ["Refunds"], "contains": ["ten days"]}}
+    _, kept, response = await instance.call("POST", questions, json=draft, expect=201)
+    at, old = f"{questions}/{kept['id']}", {"If-Match": response.headers["ETag"]}
+    change: dict[str, Any] = {"json": {"expect": {"contains": None, "cites": True}}}
+    _, changed, _ = await instance.call("PATCH", at, headers={"If-Match": "*"}, expect=200, **change)
+    assert changed["expect"]["cites"] is True
+    await refused(instance, "precondition_failed", "PATCH", at, headers=old, **change)
+    await refused(instance, "precondition_failed", "DELETE", at, headers=old)
+    _, page, _ = await instance.call("GET", questions, expect=200)
+    assert page["items"][0] == changed
+    await instance.call("DELETE", at, expect=204)
+    for method, more in (("GET", {}), ("DELETE", {}), ("PATCH", change)):
+        await refused(instance, "golden_question_not_found", method, at, **more)
+
+
+async def _export_and_apply(instance: Instance) -> None:
+    _, text, _ = await instance.call("GET", f"{DESK}/export", expect=200)
+    await refused(instance, "bot_not_found", "GET", f"{BOTS}/nobody/export")
+    kind = {"Content-Type": "application/yaml"}
+    for query, slug, action in (("?dry_run=true", "copy", "create"), ("", "copy", "create"), ("", "copy", "none")):
+        document = text.replace("slug: desk", f"slug: {slug}").encode()
+        path = f"/api/v1/apply{query}"
+        _, told, _ = await instance.call("POST", path, data=document, headers=kind, expect=200)
+        assert [change["action"] for change in told["changes"]] == [action]
+    secret = f"slug: copy\nsnippets: [{{title: x, body: '{SECRET}'}}]".encode()
+    await refused(instance, "looks_like_secret", "POST", "/api/v1/apply", data=secret, headers=kind)
+    await instance.call("DELETE", f"{BOTS}/copy?purge=true", expect=204)
 
 
 async def _be_refused_a_chat(instance: Instance) -> None:

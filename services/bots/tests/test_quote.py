@@ -4,7 +4,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hivemind_bots.quote import compose, pieces
-from hivemind_bots.templates import all_templates
 from hivemind_common.contracts.knowledge import Passage
 from hivemind_common.ids import SnippetId, new_id
 
@@ -35,13 +34,3 @@ def test_three_passages_are_the_most() -> None:
 @given(st.text())
 def test_the_pieces_are_the_reply(reply: str) -> None:
     assert "".join(pieces(reply)) == reply
-
-
-def test_templates_are_whole() -> None:
-    assert [template.slug for template in all_templates()] == ["customer-support"]
-    for template in all_templates():
-        assert len(template.snippets) >= 8
-        titles = {snippet.title for snippet in template.snippets}
-        expected = [set(golden.expect.snippets or ()) for golden in template.golden_questions]
-        assert all(names <= titles for names in expected)
-        assert sum(golden.expect.refuses is True for golden in template.golden_questions) == 4
