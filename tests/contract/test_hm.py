@@ -173,6 +173,32 @@ async def test_a_bot_is_edited_by_flags_by_members_and_in_the_editor(hm: Hm, env
     assert (await good(hm("bot", "prompt", "desk", "--json"))).json["version"] == 2
 
 
+async def test_what_was_typed_in_the_editor_is_kept_when_somebody_else_was_quicker(
+    hm: Hm, env: dict[str, str], tmp_path: Path
+) -> None:
+    await good(hm("bot", "create", "desk", "--name", "Desk", "--prompt", "First."))
+    await good(hm("knowledge", "add", "desk", "--title", "Hours", "--body", "Nine to five."))
+    [snippet] = (await good(hm("knowledge", "list", "desk", "-q"))).out.split()
+    editor = tmp_path / "slow editor"
+    editor.write_text('#!/bin/sh\nprintf "%s" "$HM_TYPES" > "$1"\necho editing\nread -r line\n')
+    editor.chmod(0o755)
+    slow = env | {"EDITOR": f"'{editor}'", "TMPDIR": str(tmp_path), "HM_TYPES": "# Mine\n\nTyped with care."}
+    for command, other in (
+        (("bot", "edit", "desk"), ("bot", "edit", "desk", "--prompt", "Quicker.")),
+        (("knowledge", "edit", "desk", snippet), ("knowledge", "edit", "desk", snippet, "--body", "Quicker.")),
+    ):
+        async with terminal(slow, *command) as person:
+            await person.until("editing")
+            await good(hm(*other))
+            person.type("\n")
+            await person.until("ada has changed it since")
+            await person.until("what you wrote is kept in ")
+            assert await person.end() == 1
+        [kept] = tmp_path.glob("hm-*-*.md")
+        assert "Typed with care." in kept.read_text()
+        kept.unlink()
+
+
 async def test_versions_of_a_prompt_are_listed_compared_restored_and_pinned(hm: Hm) -> None:
     await good(hm("bot", "create", "desk", "--name", "Desk", "--prompt", "One.\nSame."))
     await good(hm("bot", "edit", "desk", "--prompt-file", "-", "--note", "second", stdin="Two.\nSame.\n"))

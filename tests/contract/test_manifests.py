@@ -331,3 +331,29 @@ async def test_an_archived_or_unknown_bot_is_not_exported(instance: Instance) ->
     for slug in ("desk", "nobody"):
         _, refused, _ = await instance.call("GET", f"{BASE}/{slug}/export", expect=404)
         assert refused["code"] == "bot_not_found"
+
+
+async def test_a_bot_of_another_language_stays_one_and_nothing_is_left_of_an_upload(
+    instance: Instance, owner: Any
+) -> None:
+    text = "slug: desk\nname: Desk\nsystem_prompt: x\nsnippets:\n- title: Öffnungszeiten\n  body: Wir haben montags geöffnet.\n"
+    await apply(instance, text + "- title: Parken\n  body: Hinter dem Haus ist ein Parkplatz für unsere Gäste.\n")
+    languages = "SELECT languages FROM knowledge.corpus"
+    assert await owner.fetchval(languages) == ["de"]
+    await apply(instance, text)
+    await apply(instance, "slug: desk\nsnippets: []\n")
+    assert await owner.fetchval(languages) == ["de"]
+    await apply(instance, "slug: desk\nname: ''\n", expect=422)
+    assert await owner.fetchval("SELECT count(*) FROM bots.upload") == 0
+
+
+async def test_teaching_and_applying_at_once_end_without_a_deadlock(instance: Instance) -> None:
+    for number in range(6):
+        await instance.mint(f"desk-{number}")
+        form = {"title": "Refunds", "body": "Refunds take ten days."}
+        text = f"slug: desk-{number}\nsnippets:\n- title: Hours\n  body: Open from nine to five.\n"
+        await asyncio.gather(
+            *(instance.call("POST", f"{BASE}/desk-{number}/knowledge", json=form, expect=201) for _ in range(4)),
+            apply(instance, text),
+            apply(instance, text),
+        )

@@ -116,7 +116,7 @@ class Applying:
     async def apply(self, call: Call, request: Apply) -> Applied:
         """Make bots what an upload says, or tell what would change."""
         async with self._database.connection() as conn:
-            text = await uploads_sql.read(conn, request.upload_id, request.pieces)
+            text = await uploads_sql.take(conn, request.upload_id, request.pieces)
         if text is None:
             raise UnavailableError.of("bots", detail="an upload was lost on its way")
         wanted = await asyncio.to_thread(_MANIFESTS.validate_json, text)
@@ -137,8 +137,6 @@ class Applying:
                 changes = [await self._carried_out(conn, call, step, is_dry_run=request.is_dry_run) for step in steps]
                 if request.prunes:
                     changes += await self._pruned(conn, call, wanted, is_dry_run=request.is_dry_run)
-                if not request.is_dry_run:
-                    await uploads_sql.remove(conn, request.upload_id)
             return Applied(changes=tuple(sorted(changes, key=lambda change: change.slug)))
         raise UnavailableError.of("bots", detail="bots were changed again and again while they were applied")
 
@@ -183,7 +181,7 @@ class Applying:
             teaching = [manifest.slug for manifest in wanted if manifest.snippets is not None]
             ids = [bot_id for slug in sorted(teaching) if (bot_id := await storage.find_bot(conn, slug)) is not None]
             for bot_id in sorted(ids):
-                await shelves.hold(conn, bot_id, self._clock())
+                await shelves.hold(conn, bot_id)
         steps = []
         for manifest in sorted(wanted, key=lambda each: each.slug):
             known = await _find(conn, manifest.slug, locks=holds)

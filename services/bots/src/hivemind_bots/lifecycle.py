@@ -65,7 +65,7 @@ class Lifecycle:
                 bot_id = await storage.find_bot(conn, request.slug)
                 if bot_id is None:
                     raise BotNotFoundError
-                await shelves.hold(conn, bot_id, self._clock())
+                await shelves.hold(conn, bot_id)
             before = await storage.lock_bot(conn, request.slug, archived_too=request.is_purge)
             check_expected(request.expected, shown(before, self._providers), before.changed_by)
             if request.is_purge:
@@ -119,7 +119,7 @@ class Lifecycle:
         for bot in overdue:
             with suppress(BotNotFoundError):  # another replica was quicker
                 async with self._database.transaction() as conn:
-                    await shelves.hold(conn, bot.id, self._clock())
+                    await shelves.hold(conn, bot.id)
                     if await storage.purge_overdue(conn, bot.id, before):
                         details = {"slug": bot.slug, "why": f"archived for {ARCHIVED_FOR.days} days"}
                         await audit.record(

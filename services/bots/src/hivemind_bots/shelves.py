@@ -13,6 +13,7 @@ from hivemind_common.db import Conn, refusing
 from hivemind_common.ids import BotId, IdMaker
 
 SNIPPETS_OF: Final = "SELECT * FROM knowledge.snippets_of($1)"
+HOLD: Final = "SELECT knowledge.hold_shelf($1)"
 CHANGE: Final = "SELECT knowledge.change_snippets($1, $2, $3, $4, $5)"
 
 AT_ONCE: Final = 500
@@ -43,12 +44,13 @@ async def snippets_of(conn: Conn, bot_id: BotId) -> dict[UUID, Shelved]:
     }
 
 
-async def hold(conn: Conn, bot_id: BotId, moment: datetime) -> None:
-    """Keep others from teaching a bot until the transaction ends.
+async def hold(conn: Conn, bot_id: BotId) -> None:
+    """Keep others from teaching a bot until the transaction ends; raises `BotNotFoundError`.
 
     Whoever teaches locks what a bot knows, and then the bot to count it: who wants both takes them in the same order.
     """
-    await change(conn, bot_id, [], {}, moment, "")
+    with refusing({"corpus_bot": BotNotFoundError}):
+        await conn.execute(HOLD, bot_id)
 
 
 async def change(

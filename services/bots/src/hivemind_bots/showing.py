@@ -52,7 +52,7 @@ def _readiness(stored: StoredBot, providers: Providers) -> list[ReadinessNote]:
 
 
 def _placeholders_left(stored: StoredBot) -> ReadinessNote | None:
-    in_prompt = set(PLACEHOLDER.findall(stored.system_prompt))
+    in_prompt = set(PLACEHOLDER.findall(stored.system_prompt)) if "{{" in stored.system_prompt else set()
     names = sorted(in_prompt | set(stored.placeholders))
     if not names:
         return None

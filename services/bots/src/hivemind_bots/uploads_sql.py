@@ -11,8 +11,7 @@ from hivemind_common.db import Conn
 KEEP: Final = """
 INSERT INTO bots.upload (id, place, piece, created_at) VALUES ($1, $2, $3, $4) ON CONFLICT (id, place) DO NOTHING
 """
-READ: Final = "SELECT piece FROM bots.upload WHERE id = $1 ORDER BY place"
-REMOVE: Final = "DELETE FROM bots.upload WHERE id = $1"
+TAKE: Final = "DELETE FROM bots.upload WHERE id = $1 RETURNING place, piece"
 TAKE_TURN: Final = "SELECT pg_advisory_xact_lock(hashtextextended('bots.apply', 0))"
 FORGET: Final = "DELETE FROM bots.upload WHERE created_at < $1"
 
@@ -22,15 +21,10 @@ async def keep(conn: Conn, upload_id: UUID, place: int, text: str, moment: datet
     await conn.execute(KEEP, upload_id, place, text.encode(), moment)
 
 
-async def read(conn: Conn, upload_id: UUID, pieces: int) -> str | None:
-    """Read all pieces as one text; None unless all of them are there."""
-    rows = await conn.fetch(READ, upload_id)
+async def take(conn: Conn, upload_id: UUID, pieces: int) -> str | None:
+    """Take all pieces out as one text; None unless all of them are there."""
+    rows = sorted(await conn.fetch(TAKE, upload_id), key=lambda row: int(row["place"]))
     return b"".join(row["piece"] for row in rows).decode() if len(rows) == pieces else None
-
-
-async def remove(conn: Conn, upload_id: UUID) -> None:
-    """Forget an upload."""
-    await conn.execute(REMOVE, upload_id)
 
 
 async def forget(conn: Conn, before: datetime) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hivemind_client.cli.bots import LONGEST_PROMPT, Slug, in_short, prompt_from
-from hivemind_client.cli.editor import edited
+from hivemind_client.cli.editor import edited, kept_if_refused
 from hivemind_client.cli.frame import Hm
 from hivemind_client.cli.inputs import stdin_is_terminal
 from hivemind_client.cli.refusals import UsageError
@@ -64,14 +64,17 @@ async def edit(
         raise UsageError("there is nothing to change", hint="give --prompt-file, --name, --set MEMBER=VALUE or others")
     async with hm.client() as hivemind:
         before, tag = await hivemind.tagged_bot(slug)
+    typed = None
     if not changes:
-        changes = {"system_prompt": _in_editor(before.system_prompt or "")}
+        typed = _in_editor(before.system_prompt or "")
+        changes = {"system_prompt": typed}
     if note is not None:
         if "system_prompt" not in changes:
             raise UsageError("--note is of a prompt's new version, and no prompt is given")
         changes["note"] = note
-    async with hm.client() as hivemind:
-        bot = await hivemind.edit_bot(slug, changes, tag=tag)
+    with nullcontext() if typed is None else kept_if_refused(typed, name="prompt.md"):
+        async with hm.client() as hivemind:
+            bot = await hivemind.edit_bot(slug, changes, tag=tag)
     _tell(hm, before, bot, is_prompted="system_prompt" in changes)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hivemind_client.cli.drafts import LONGEST_BODY, LONGEST_TITLE, from_file, from_text
-from hivemind_client.cli.editor import edited
+from hivemind_client.cli.editor import edited, kept_if_refused
 from hivemind_client.cli.frame import Hm
 from hivemind_client.cli.inputs import stdin_is_terminal, without_blank_ends
 from hivemind_client.cli.refusals import UsageError
@@ -58,12 +59,15 @@ async def edit(
         raise UsageError("there is nothing to change", hint="give a FILE, --title, --body, --tag, --source or --clear")
     async with hm.client() as hivemind:
         snippet, tag = await hivemind.tagged_snippet(slug, snippet_id)
+    typed = None
     if not changes:
         changes = _in_editor(snippet)
+        typed = f"# {changes['title']}\n\n{changes['body']}\n"
     if allow_secret is not None:
         changes["allow_secret"] = allow_secret
-    async with hm.client() as hivemind:
-        changed = await hivemind.edit_snippet(slug, snippet_id, changes, tag=tag)
+    with nullcontext() if typed is None else kept_if_refused(typed, name="snippet.md"):
+        async with hm.client() as hivemind:
+            changed = await hivemind.edit_snippet(slug, snippet_id, changes, tag=tag)
     if hm.out.as_json:
         hm.out.document(changed.raw)
     elif hm.out.quiet:

@@ -6,10 +6,27 @@ import os
 import shlex
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from hivemind_client.cli.failures import hint_for
 from hivemind_client.cli.inputs import text_from
 from hivemind_client.cli.refusals import UsageError
+from hivemind_client.errors import ClientError
+
+
+@contextmanager
+def kept_if_refused(text: str, *, name: str) -> Iterator[None]:
+    """Where what is done with a text fails, keep the text in a file, and let the refusal say where."""
+    try:
+        yield
+    except ClientError as error:
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8", prefix="hm-", suffix=f"-{name}", delete=False) as kept:
+            kept.write(text)
+        hint = hint_for(error)
+        error.hint = f"what you wrote is kept in {kept.name}{f'; {hint}' if hint else ''}"
+        raise
 
 
 def edited(text: str, *, name: str, at_most: int, spare: int = 0, instead: str) -> str:

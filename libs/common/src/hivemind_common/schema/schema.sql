@@ -402,8 +402,11 @@ DECLARE
     now_at bigint;
     spoken text;
 BEGIN
+    IF jsonb_array_length(kept) + cardinality(removed) = 0 THEN
+        RETURN;
+    END IF;
     -- The corpus is locked here, so what is counted below stays true.
-    PERFORM knowledge.raise_version(of_bot, 0, kept -> 0 ->> 'language');
+    PERFORM knowledge.hold_shelf(of_bot);
     FOR spoken IN SELECT DISTINCT one ->> 'language' FROM pg_catalog.jsonb_array_elements(kept) AS one LOOP
         PERFORM knowledge.raise_version(of_bot, 0, spoken);
     END LOOP;
@@ -411,7 +414,7 @@ BEGIN
         SELECT count(*) FILTER (WHERE NOT EXISTS (
                    SELECT FROM knowledge.snippet WHERE bot_id = of_bot AND id = (one ->> 'id')::uuid))
           FROM pg_catalog.jsonb_array_elements(kept) AS one)::integer - (
-        SELECT count(*) FROM knowledge.snippet WHERE bot_id = of_bot AND id = ANY (removed))::integer, NULL)
+        SELECT count(*) FROM knowledge.snippet WHERE bot_id = of_bot AND id = ANY (removed))::integer, kept -> 0 ->> 'language')
       INTO now_at;
     INSERT INTO knowledge.tombstone (bot_id, id, corpus_version, removed_at)
     SELECT of_bot, id, now_at, moment FROM knowledge.snippet WHERE bot_id = of_bot AND id = ANY (removed);
@@ -1232,6 +1235,29 @@ BEGIN
     RETURN NULL;
 END $$;
 
+CREATE TABLE knowledge.corpus (
+    bot_id uuid NOT NULL,
+    version bigint NOT NULL,
+    snippet_count integer NOT NULL,
+    languages text[] NOT NULL,
+    title_words bigint DEFAULT 0 NOT NULL,
+    body_words bigint DEFAULT 0 NOT NULL,
+    forgotten bigint DEFAULT 0 NOT NULL,
+    CONSTRAINT corpus_snippet_count CHECK ((snippet_count >= 0))
+);
+
+COMMENT ON COLUMN knowledge.corpus.languages IS 'of the snippets there are or were: a question is asked in each of them';
+
+COMMENT ON COLUMN knowledge.corpus.forgotten IS 'the version up to which tombstones may be gone: an index behind it is built anew';
+
+CREATE FUNCTION knowledge.hold_shelf(of_bot uuid) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    BEGIN ATOMIC
+ INSERT INTO knowledge.corpus AS corpus (bot_id, version, snippet_count, languages)
+   VALUES (hold_shelf.of_bot, 1, 0, '{}'::text[]) ON CONFLICT(bot_id) DO UPDATE SET version = corpus.version;
+END;
+
 CREATE FUNCTION knowledge.lengths_of(lexemes tsvector, OUT title integer, OUT body integer) RETURNS record
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     SET search_path TO 'pg_catalog'
@@ -1513,21 +1539,6 @@ CREATE TABLE bots.upload (
     piece bytea NOT NULL,
     created_at timestamp with time zone NOT NULL
 );
-
-CREATE TABLE knowledge.corpus (
-    bot_id uuid NOT NULL,
-    version bigint NOT NULL,
-    snippet_count integer NOT NULL,
-    languages text[] NOT NULL,
-    title_words bigint DEFAULT 0 NOT NULL,
-    body_words bigint DEFAULT 0 NOT NULL,
-    forgotten bigint DEFAULT 0 NOT NULL,
-    CONSTRAINT corpus_snippet_count CHECK ((snippet_count >= 0))
-);
-
-COMMENT ON COLUMN knowledge.corpus.languages IS 'of the snippets there are or were: a question is asked in each of them';
-
-COMMENT ON COLUMN knowledge.corpus.forgotten IS 'the version up to which tombstones may be gone: an index behind it is built anew';
 
 CREATE TABLE knowledge.gap (
     bot_id uuid NOT NULL,
@@ -1830,6 +1841,11 @@ REVOKE ALL ON FUNCTION knowledge.count_placeholders() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION knowledge.count_words() FROM PUBLIC;
 
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE knowledge.corpus TO hivemind_knowledge;
+
+REVOKE ALL ON FUNCTION knowledge.hold_shelf(of_bot uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION knowledge.hold_shelf(of_bot uuid) TO hivemind_bots;
+
 REVOKE ALL ON FUNCTION knowledge.prepare_vectors() FROM PUBLIC;
 GRANT ALL ON FUNCTION knowledge.prepare_vectors() TO hivemind_knowledge;
 
@@ -1861,8 +1877,6 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE bots.message TO hivemind_bots;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE bots.prompt_version TO hivemind_bots;
 
 GRANT SELECT,INSERT,DELETE ON TABLE bots.upload TO hivemind_bots;
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE knowledge.corpus TO hivemind_knowledge;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE knowledge.gap TO hivemind_knowledge;
 
