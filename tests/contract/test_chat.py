@@ -251,25 +251,6 @@ async def test_the_sample_faq_is_answered_in_other_words(instance: Instance) -> 
     assert sum(answer["finish_reason"] == "refused" for answer in strange) >= 0.9 * len(strange)
 
 
-async def test_the_template_answers_its_golden_questions(instance: Instance) -> None:
-    await instance.call("POST", "/api/v1/bots", json={"slug": "desk", "template": "customer-support"}, expect=201)
-    _, templates, _ = await instance.call("GET", "/api/v1/templates", expect=200)
-    (template,) = templates["items"]
-
-    right, refused = [], []
-    for golden in template["golden_questions"]:
-        answer = await ask(instance, golden["question"])
-        if golden["expect"]["refuses"]:
-            refused.append(answer["finish_reason"] == "refused")
-        else:
-            cited = {citation["title"] for citation in answer["citations"]}
-            right.append(cited & set(golden["expect"]["snippets"]) != set())
-
-    assert (len(right), len(refused)) == (8, 4)
-    assert sum(right) >= 7
-    assert all(refused)
-
-
 async def test_a_bot_that_is_deleted_while_it_answers_is_not_there(desk: Instance, owner: Any) -> None:
     # Deleted after the bot was read and before the turn is kept: the trigger stands for the other session.
     await owner.execute(

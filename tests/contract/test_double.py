@@ -320,7 +320,8 @@ async def test_a_template_brings_what_it_teaches(door: Instance) -> None:
     _, bot, _ = await door.call("POST", "/api/v1/bots", json=draft, expect=201)
     _, page, _ = await door.call("GET", KNOWLEDGE, expect=200)
 
-    assert (bot["readiness"], bot["knowledge_search_enabled"]) == ([], True)
+    assert [note["code"] for note in bot["readiness"]] == ["placeholders_left"]
+    assert bot["knowledge_search_enabled"] is True
     assert bot["snippet_count"] == len(page["items"]) > 0
     unknown = {"slug": "two", "template": "x"}
     await refusal(door, "POST", "/api/v1/bots", 422, "unknown_template", "template", json=unknown)

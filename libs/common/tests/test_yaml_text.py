@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from hivemind_common.yaml_text import NotYamlError, read, write
 
-TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30) | st.text(
+    "a01eE .\n-:#|'\"\t\x85\u2028\U0001f642", max_size=12
+)
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**62), 2**62) | TEXTS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS.filter(bool), inner, max_size=3),

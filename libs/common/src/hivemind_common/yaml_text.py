@@ -17,6 +17,7 @@ MOST_DEPTH: Final = 16
 WIDTH: Final = 2**20
 """Lines are broken where the text breaks them, and nowhere else."""
 
+_ODD: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 _INTEGER: Final = re.compile(r"[-+]?[0-9]{1,400}")
 _OTHER_INTEGER: Final = re.compile(r"0o[0-7]{1,100}|0x[0-9a-fA-F]{1,100}")
 _FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
@@ -53,7 +54,7 @@ def write(value: Any) -> str:
         width=WIDTH,
     )
     # The mark of an end, which a text that ends in empty lines brings with it; others may go on behind it.
-    return str(written).removesuffix("...\n")
+    return str(written[:-4] if written.endswith("\n...\n") else written)
 
 
 def _documents(events: Iterator[Any]) -> Iterator[Any]:
@@ -128,7 +129,11 @@ class _PlainWriter(yaml.CSafeDumper):
 
 
 def _text(dumper: Any, text: str) -> Any:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+    # Quoted, these are written as escapes; left to themselves some of them end lines for one reader and not for another.
+    style = '"' if _ODD.search(text) else "|" if "\n" in text else None
+    if not isinstance(_scalar(text), str):
+        style = "'"  # a number or a word of its own to us, if not to an older reader
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
 _Writer.add_representer(str, _text)

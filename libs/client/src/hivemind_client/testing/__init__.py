@@ -308,6 +308,8 @@ class _Routes:
         bot = self.double.add_bot(slug, **({"name": "Customer support"} if template else {}) | given)
         for number in range(8 if template else 0):
             self.double.add_snippet(slug, f"Starter {number + 1}", "What the template teaches.")
+        if template:
+            bot["readiness"] = [{"code": "placeholders_left", "detail": "fill in {{company}} in the prompt"}]
         return web.json_response(bot, status=201, headers={"Location": f"/api/v1/bots/{slug}"})
 
     async def list_bots(self, request: web.Request) -> web.Response:
