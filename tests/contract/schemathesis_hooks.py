@@ -19,19 +19,36 @@ SESSIONS: Final = "SCHEMATHESIS_SESSIONS"
 
 CURSOR: Final = ("invalid_cursor", "")
 IF_MATCH: Final = ("validation_failed", "header.If-Match")
+OF_A_BOT: Final = ("provider", "fallbacks.*.provider", "allowed_origins.*")
+"""What only the instance knows, or no pattern tells."""
+
 REFUSALS: Final[Mapping[str, set[tuple[str, str]]]] = {
-    "edit_snippet": {IF_MATCH},
-    "remove_snippet": {IF_MATCH},
+    **{
+        name: {IF_MATCH}
+        for name in (
+            *("edit_snippet", "remove_snippet", "remove_question", "save_prompt"),
+            *("remove_bot", "pause_bot", "resume_bot", "restore_bot"),
+        )
+    },
+    "edit_bot": {IF_MATCH, *(("validation_failed", place) for place in OF_A_BOT)},
+    "add_question": {("validation_failed", "expect")},
+    "edit_question": {IF_MATCH, ("validation_failed", "expect")},
+    "list_questions": {CURSOR},
+    "list_versions": {CURSOR},
+    "apply": {
+        *(("validation_failed", f"<slug>.{place}") for place in OF_A_BOT),
+        ("validation_failed", "<slug>.name"),
+        ("validation_failed", "<slug>.system_prompt"),
+        ("validation_failed", "<slug>.prompt_versions"),
+        ("validation_failed", "<slug>.pinned_version"),
+        ("validation_failed", "<slug>.golden_questions.*.expect"),
+        ("looks_like_secret", "<slug>.snippets.*.body"),
+    },
     "list_bots": {CURSOR},
     "list_gaps": {CURSOR},
     "list_sessions": {CURSOR},
     "list_snippets": {CURSOR},
-    "create_bot": {
-        ("unknown_template", "template"),
-        ("validation_failed", "provider"),
-        ("validation_failed", "fallbacks.*.provider"),
-        ("validation_failed", "allowed_origins.*"),
-    },
+    "create_bot": {("unknown_template", "template"), *(("validation_failed", place) for place in OF_A_BOT)},
     "change_password": {("validation_failed", "current_password")},
 }
 """By operation: the codes and places of what is refused though the document's schemas allow it."""
@@ -43,8 +60,11 @@ def valid_input_is_refused_for_nothing_else(_ctx: CheckContext, response: Respon
     if response.status_code != 422 or case.meta is None or not case.meta.generation.mode.is_positive:
         return
     told = response.json()
-    reasons = {(told["code"], re.sub(r"\.[0-9]+", ".*", each["path"])) for each in told.get("errors", [{"path": ""}])}
     name = case.operation.definition.raw["operationId"]
+    paths = [re.sub(r"\.[0-9]+", ".*", each["path"]) for each in told.get("errors", [{"path": ""}])]
+    if name == "apply":
+        paths = [re.sub(r"^[^.]+\.", "<slug>.", path) for path in paths]
+    reasons = {(told["code"], path) for path in paths}
     assert reasons <= REFUSALS.get(name, set()), f"{name} refuses what is valid: {reasons}"
 
 

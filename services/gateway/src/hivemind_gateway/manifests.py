@@ -63,7 +63,13 @@ class ChangeList(Message):
     changes: tuple[BotChange, ...]
 
 
-@routes.get("/api/v1/bots/{slug}/export", access=Access.BOTS_INSPECT, timeout=APPLY_TIMEOUT, refuses=EXPORT_BOT.errors)
+@routes.get(
+    "/api/v1/bots/{slug}/export",
+    access=Access.BOTS_INSPECT,
+    timeout=APPLY_TIMEOUT,
+    refuses=EXPORT_BOT.errors,
+    exports=Manifest,
+)
 async def export_bot(request: Request) -> web.StreamResponse:
     """Show a bot as one YAML document, with its prompts, snippets and golden questions; no secret is ever in it."""
     async with request.call.open(EXPORT_BOT, BotNamed(slug=request.slug)) as incoming:

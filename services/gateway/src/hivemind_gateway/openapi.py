@@ -117,7 +117,7 @@ def _is_described(row: Route) -> bool:
 def _schemas(rows: Iterable[Route]) -> tuple[Schemas, dict[str, Any]]:
     """Return the schema of each model, and what they refer to. What is sent is strict, what is answered may grow."""
     replies = {Problem: None} | {reply: None for row in rows for reply in row.replies}
-    forms = {row.form: None for row in rows if row.form is not None}
+    forms = {model: None for row in rows for model in (row.form, row.exports) if model is not None}
     told, told_parts = models_json_schema([(model, "serialization") for model in replies], ref_template=_REFERENCE)
     sent, sent_parts = models_json_schema([(model, "validation") for model in forms], ref_template=_SENT_REFERENCE)
     parts = dict(told_parts["$defs"])
@@ -217,8 +217,8 @@ def _responses(row: Route, rows: Iterable[Route], schemas: Any) -> dict[str, Any
         success["content"] = {"application/json": {"schema": told[0] if len(told) == 1 else {"anyOf": told}}}
         if row.streams:
             success["content"]["text/event-stream"] = {"schema": {"type": "string"}}
-    elif row.streams:
-        success["content"] = {bodies.YAML.types[0]: {"schema": {"type": "string"}}}
+    elif row.exports is not None:
+        success["content"] = {bodies.YAML.types[0]: {"schema": schemas[row.exports, "validation"]}}
     leads_to = links(row, rows)
     if leads_to:
         success["links"] = leads_to

@@ -193,6 +193,8 @@ class Route:
     """Whether its answer is one thing, which may change: it comes with an `ETag`."""
     is_versioned: bool
     """Whether the bot of its path may be named with a version of its prompt."""
+    exports: type[BaseModel] | None
+    """What is written as YAML, piece by piece."""
     leads_to: tuple[str, ...]
     """Paths that may be asked for next, though the answer names nothing that stands in them."""
     example: Mapping[str, Any] | None
@@ -262,6 +264,7 @@ class Routes:
                     finds=more.get("finds"),
                     is_tagged=more.get("is_tagged", False),
                     is_versioned=more.get("is_versioned", False),
+                    exports=more.get("exports"),
                     leads_to=more.get("leads_to", ()),
                     example=more.get("example"),
                 )
@@ -285,6 +288,7 @@ class Details(TypedDict, total=False):
     finds: Finder
     is_tagged: bool
     is_versioned: bool
+    exports: type[BaseModel]
     leads_to: tuple[str, ...]
     example: Mapping[str, Any]
 
