@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from jsonschema import Draft202012Validator
 
+from hivemind_common import yaml_text
 from hivemind_gateway import openapi
 from hivemind_gateway.service import ROUTES
 
@@ -54,6 +55,8 @@ def check(method: str, path: str, status: int, media: str, body: Any) -> None:
     assert str(status) in described or status in _EDGE, f"{method} {path}: {status} is not described"
     validator = _validator(method, path, str(status), media)
     if validator is not None:
+        if media == "application/yaml":
+            [body] = yaml_text.read(body)
         faults = [f"{'.'.join(map(str, fault.path))}: {fault.message[:200]}" for fault in validator.iter_errors(body)]
         assert not faults, f"{method} {path} {status}: {faults}"
     if media == "application/problem+json" and str(status) in described and status not in _EDGE:

@@ -157,33 +157,32 @@ async def test_saves_at_once_are_versions_one_after_another(desk: Instance) -> N
     assert (await get(desk))["system_prompt"] == newest["system_prompt"]
 
 
-@pytest.mark.parametrize(
-    ("form", "path"),
-    [
-        ({}, "system_prompt"),
-        ({"system_prompt": None}, "system_prompt"),
-        ({"system_prompt": ""}, "system_prompt"),
-        ({"system_prompt": " \n"}, "system_prompt"),
-        ({"system_prompt": "x" * 32_001}, "system_prompt"),
-        ({"system_prompt": 5}, "system_prompt"),
-        ({"system_prompt": "a\x00b"}, "system_prompt"),
-        ({"system_prompt": "x", "note": "x" * 501}, "note"),
-        ({"system_prompt": "x", "note": None}, "note"),
-        ({"system_prompt": "x", "version": 7}, "version"),
-    ],
-    ids=lambda value: str(value)[:40],
-)
-async def test_what_is_no_prompt_is_refused(desk: Instance, form: Any, path: str) -> None:
-    _, refused, _ = await desk.call("PUT", PROMPT, json=form, expect=422)
-    assert [error["path"] for error in refused["errors"]] == [path]
+NONE: Final[list[tuple[Any, str]]] = [
+    ({}, "system_prompt"),
+    ({"system_prompt": None}, "system_prompt"),
+    ({"system_prompt": ""}, "system_prompt"),
+    ({"system_prompt": " \n"}, "system_prompt"),
+    ({"system_prompt": "x" * 32_001}, "system_prompt"),
+    ({"system_prompt": 5}, "system_prompt"),
+    ({"system_prompt": "a\x00b"}, "system_prompt"),
+    ({"system_prompt": "x", "note": "x" * 501}, "note"),
+    ({"system_prompt": "x", "note": None}, "note"),
+    ({"system_prompt": "x", "version": 7}, "version"),
+]
+
+
+async def test_what_is_no_prompt_is_refused(desk: Instance) -> None:
+    for form, path in NONE:
+        _, refused, _ = await desk.call("PUT", PROMPT, json=form, expect=422)
+        assert [error["path"] for error in refused["errors"]] == [path], form
     assert (await get(desk))["version"] == 1
 
 
-@pytest.mark.parametrize("version", ["0", "2", "01", "x", "1.0", "-1", "99999999999"])
-async def test_a_version_that_is_not_there_is_not_found(desk: Instance, version: str) -> None:
-    for method, path in (("GET", ""), ("POST", "/restore"), ("POST", "/pin")):
-        refused = await act(desk, f"/versions/{version}{path}", method, 404)
-        assert refused["code"] == "version_not_found"
+async def test_a_version_that_is_not_there_is_not_found(desk: Instance) -> None:
+    for version in ("0", "2", "01", "x", "1.0", "-1", "99999999999"):
+        for method, path in (("GET", ""), ("POST", "/restore"), ("POST", "/pin")):
+            refused = await act(desk, f"/versions/{version}{path}", method, 404)
+            assert refused["code"] == "version_not_found", version
 
 
 async def test_a_prompt_is_shown_to_admins_only_and_what_is_done_to_it_is_in_the_audit_log(
