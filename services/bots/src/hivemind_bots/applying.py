@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -12,6 +13,7 @@ from uuid import UUID
 from pydantic import TypeAdapter
 
 from hivemind_bots import golden_sql, manifests, prompts, prompts_sql, shelves, storage, uploads_sql
+from hivemind_bots.changes import changed
 from hivemind_bots.golden_sql import draft_of
 from hivemind_bots.lifecycle import archive
 from hivemind_bots.manifests import State
@@ -20,7 +22,7 @@ from hivemind_bots.shelves import Shelved
 from hivemind_common import audit
 from hivemind_common.bus import Call, Outgoing
 from hivemind_common.clock import Clock
-from hivemind_common.contracts.bots import BotNamed, BotNotFoundError, BotStatus
+from hivemind_common.contracts.bots import BotNamed, BotNotFoundError, BotStatus, SlugTakenError
 from hivemind_common.contracts.golden_questions import MOST_QUESTIONS
 from hivemind_common.contracts.kinds import Nothing
 from hivemind_common.contracts.knowledge import (
@@ -53,6 +55,9 @@ JUDGED_AT_ONCE: Final = 100_000
 
 TRIES: Final = 3
 
+Placed = tuple[int, SnippetEntry]
+"""A snippet, and where in its manifest it stands."""
+
 _MANIFESTS: Final[TypeAdapter[list[Manifest]]] = TypeAdapter(list[Manifest])
 
 log = get_logger()
@@ -77,6 +82,10 @@ class Step:
     state: State
 
 
+class _ChangedMeanwhileError(Exception):
+    """A text that was there when texts were judged is there no more."""
+
+
 class Applying:
     """Exports bots, and applies what was exported or written by hand."""
 
@@ -86,7 +95,7 @@ class Applying:
         self._clock = clock
         self._new_id = new_id
 
-    async def export(self, call: Call, request: BotNamed, out: Outgoing[ManifestPiece]) -> Nothing:
+    async def export(self, _call: Call, request: BotNamed, out: Outgoing[ManifestPiece]) -> Nothing:
         """Tell a bot as one document, all of one moment."""
         async with self._database.connection() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
             stored = await storage.get_bot(conn, request.slug, viewer=None)
@@ -102,7 +111,7 @@ class Applying:
                 text = text[PIECE // 4 :]
         if text:
             await out.send(ManifestPiece(text=text))
-        log.info("bot.exported", bot=request.slug, by=call.principal.name)
+        log.info("bot.exported", bot=request.slug)
         return Nothing()
 
     async def stage(self, _call: Call, request: UploadPiece) -> Nothing:
@@ -125,57 +134,54 @@ class Applying:
             self._providers.check(manifest, named=manifest.model_fields_set, at=f"{manifest.slug}.")
         judged: dict[tuple[str, str], str] = {}
         for _ in range(TRIES):
-            async with self._database.connection() as conn:
-                new = await self._unknown(conn, wanted, judged)
-            await self._judge(call, new, judged)
-            async with self._database.transaction() as conn:
-                if not request.is_dry_run:
-                    await uploads_sql.take_turn(conn)
-                steps = await self._steps(conn, wanted, judged, holds=not request.is_dry_run)
-                if steps is None:
-                    continue  # somebody has changed meanwhile what was not to be judged
-                changes = [await self._carried_out(conn, call, step, is_dry_run=request.is_dry_run) for step in steps]
-                if request.prunes:
-                    changes += await self._pruned(conn, call, wanted, is_dry_run=request.is_dry_run)
-            return Applied(changes=tuple(sorted(changes, key=lambda change: change.slug)))
+            # Whatever somebody changes meanwhile is looked at anew.
+            with suppress(_ChangedMeanwhileError, BotNotFoundError, SlugTakenError):
+                await self._judge(call, wanted, judged)
+                return Applied(changes=tuple(await self._done(call, request, wanted, judged)))
         raise UnavailableError.of("bots", detail="bots were changed again and again while they were applied")
 
-    async def _unknown(
-        self, conn: Conn, wanted: Sequence[Manifest], judged: dict[tuple[str, str], str]
-    ) -> list[tuple[str, int, SnippetEntry]]:
-        """Return the snippets that no bot of theirs has letter for letter: of which bot, in which place."""
-        found = []
+    async def _done(
+        self, call: Call, request: Apply, wanted: Sequence[Manifest], judged: dict[tuple[str, str], str]
+    ) -> list[Change]:
+        async with self._database.transaction() as conn:
+            if not request.is_dry_run:
+                await uploads_sql.take_turn(conn)
+            steps = await self._steps(conn, wanted, judged, holds=not request.is_dry_run)
+            changes = [await self._carried_out(conn, call, step, is_dry_run=request.is_dry_run) for step in steps]
+            if request.prunes:
+                changes += await self._pruned(conn, call, wanted, is_dry_run=request.is_dry_run)
+        return sorted(changes, key=lambda change: change.slug)
+
+    async def _judge(self, call: Call, wanted: Sequence[Manifest], judged: dict[tuple[str, str], str]) -> None:
+        """Have the texts judged that their bots have not letter for letter."""
         for manifest in wanted:
             if not manifest.snippets:
                 continue
-            known = await _find(conn, manifest.slug)
-            there = {(each.title, each.body) for each in known.snippets.values()} if known else set()
-            found += [
-                (manifest.slug, place, entry)
+            async with self._database.connection() as conn:
+                known = await _find(conn, manifest.slug)
+            there = list(known.snippets.values()) if known else []
+            texts = {(each.title, each.body) for each in there}
+            new = [
+                (place, entry)
                 for place, entry in enumerate(manifest.snippets)
-                if (entry.title, entry.body) not in there and (entry.title, entry.body) not in judged
+                if (entry.title, entry.body) not in texts and (entry.title, entry.body) not in judged
             ]
-        return found
-
-    async def _judge(
-        self, call: Call, new: Sequence[tuple[str, int, SnippetEntry]], judged: dict[tuple[str, str], str]
-    ) -> None:
-        for some in _in_parts(new):
-            drafts = tuple(_draft(entry) for _, _, entry in some)
-            try:
-                told = await call.ask(JUDGE_SNIPPETS, JudgeSnippets(drafts=drafts))
-            except LooksLikeSecretError as refusal:
-                raise _placed(refusal, some) from None
-            judged.update(
-                {
-                    (entry.title, entry.body): language
-                    for (_, _, entry), language in zip(some, told.languages, strict=True)
-                }
-            )
+            said = (entry.language or entry.detected_language for entry in manifest.snippets)
+            usual = tuple(dict.fromkeys(each for each in (*(one.language for one in there), *said) if each))
+            for some in _in_parts(new):
+                drafts = tuple(_draft(entry) for _, entry in some)
+                try:
+                    told = await call.ask(JUDGE_SNIPPETS, JudgeSnippets(drafts=drafts, usual=usual))
+                except LooksLikeSecretError as refusal:
+                    raise _placed(refusal, manifest.slug, some) from None
+                judged.update(
+                    ((entry.title, entry.body), language)
+                    for (_, entry), language in zip(some, told.languages, strict=True)
+                )
 
     async def _steps(
         self, conn: Conn, wanted: Sequence[Manifest], judged: dict[tuple[str, str], str], *, holds: bool
-    ) -> list[Step] | None:
+    ) -> list[Step]:
         if holds:
             # In the order in which others lock them too: what bots know, then the bots.
             teaching = [manifest.slug for manifest in wanted if manifest.snippets is not None]
@@ -186,8 +192,6 @@ class Applying:
         for manifest in sorted(wanted, key=lambda each: each.slug):
             known = await _find(conn, manifest.slug, locks=holds)
             snippets = _snippets(manifest, known, judged)
-            if snippets is None:
-                return None
             state = manifests.after(manifest, known.state if known else None, snippets)
             _check(manifest, known, state)
             steps.append(Step(manifest, known, state))
@@ -198,8 +202,7 @@ class Applying:
         action: Any = "create" if before is None else "none" if manifests.same(before, step.state) else "update"
         if action != "none" and not is_dry_run:
             bot_id = await self._write(conn, call, step)
-            details = {"slug": step.state.slug, "action": action, "snippets": len(step.state.snippets)}
-            await audit.record(conn, call, "bot.applied", target=bot_id, details=details)
+            await audit.record(conn, call, "bot.applied", target=bot_id, details=_details(action, before, step.state))
         told = "" if action == "none" else await asyncio.to_thread(manifests.diff, before, step.state)
         return Change(slug=step.state.slug, action=action, diff=told)
 
@@ -276,6 +279,14 @@ class Applying:
         return changes
 
 
+def _details(action: str, before: State | None, now: State) -> dict[str, Any]:
+    details: dict[str, Any] = {"slug": now.slug, "action": action, "snippets": len(now.snippets)}
+    if before is None:
+        settings = now.settings
+        return details | {"tier": settings.tier, "allow_hosted_provider": settings.allow_hosted_provider}
+    return details | {"changed": changed(before.name, before.settings, now.name, now.settings)}
+
+
 async def _find(conn: Conn, slug: str, *, locks: bool = False) -> Known | None:
     bot_id = await storage.find_bot(conn, slug)
     if bot_id is None:
@@ -319,8 +330,8 @@ async def _begin(conn: Conn, bot_id: BotId, manifest: Manifest, author: str, mom
     await prompts_sql.set_head(conn, bot_id, len(versions), author, moment)
 
 
-def _snippets(manifest: Manifest, known: Known | None, judged: dict[tuple[str, str], str]) -> list[Shelved] | None:
-    """Return a manifest's snippets as they are to be kept; None where one was not judged."""
+def _snippets(manifest: Manifest, known: Known | None, judged: dict[tuple[str, str], str]) -> list[Shelved]:
+    """Return a manifest's snippets as they are to be kept; raises `_ChangedMeanwhileError` where one was not judged."""
     there = manifests.numbered(known.state.snippets, lambda each: (each.title, each.source)) if known else {}
     texts = {(each.title, each.body): each.language for each in there.values()}
     wanted = manifests.numbered(manifest.snippets or (), lambda each: (each.title, each.source))
@@ -329,7 +340,7 @@ def _snippets(manifest: Manifest, known: Known | None, judged: dict[tuple[str, s
         was = there.get(key)
         text = (entry.title, entry.body)
         if text not in texts and text not in judged:
-            return None
+            raise _ChangedMeanwhileError
         if entry.language is not None:
             language = entry.language
         elif "detected_language" in entry.model_fields_set:
@@ -367,16 +378,21 @@ def _draft(entry: SnippetEntry) -> SnippetDraft:
     return SnippetDraft(title=entry.title, body=entry.body, language=language, allow_secret=entry.allow_secret)
 
 
-def _placed(refusal: LooksLikeSecretError, some: Sequence[tuple[str, int, SnippetEntry]]) -> LooksLikeSecretError:
-    """Return the refusal with the places that the manifests have."""
-    return LooksLikeSecretError.at(list(_places(refusal, some)))
+def _placed(refusal: LooksLikeSecretError, slug: str, some: Sequence[Placed]) -> LooksLikeSecretError:
+    """Return the refusal with the places that the manifest has."""
+    places = []
+    for error in refusal.facts["errors"]:
+        number, _, member = error["path"].partition(".")
+        path = f"{slug}.snippets.{some[int(number)][0]}.{member}"
+        places.append((path, error["start"], error["end"], error["message"].removeprefix("looks like ")))
+    return LooksLikeSecretError.at(places)
 
 
-def _in_parts(new: Sequence[tuple[str, int, SnippetEntry]]) -> Iterator[list[tuple[str, int, SnippetEntry]]]:
-    part: list[tuple[str, int, SnippetEntry]] = []
+def _in_parts(new: Sequence[Placed]) -> Iterator[list[Placed]]:
+    part: list[Placed] = []
     size = 0
     for each in new:
-        length = len(each[2].title) + len(each[2].body)
+        length = len(each[1].title) + len(each[1].body)
         if part and (size + length > JUDGED_AT_ONCE or len(part) == MOST_JUDGED):
             yield part
             part, size = [], 0
@@ -384,13 +400,3 @@ def _in_parts(new: Sequence[tuple[str, int, SnippetEntry]]) -> Iterator[list[tup
         size += length
     if part:
         yield part
-
-
-def _places(
-    refusal: LooksLikeSecretError, some: Sequence[tuple[str, int, SnippetEntry]]
-) -> Iterator[tuple[str, int, int, str]]:
-    for error in refusal.facts["errors"]:
-        number, _, member = error["path"].partition(".")
-        slug, place, _ = some[int(number)]
-        kind = error["message"].removeprefix("looks like ")
-        yield f"{slug}.snippets.{place}.{member}", error["start"], error["end"], kind

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hivemind_bots import golden_sql, prompts, prompts_sql, shelves, storage
+from hivemind_bots.changes import changed
 from hivemind_bots.golden_sql import draft_of
 from hivemind_bots.providers import Providers
 from hivemind_bots.showing import shown
@@ -114,21 +115,12 @@ class Profiles:
             if (name, settings) != (before.name, before.settings):
                 moment = self._clock()
                 await storage.edit_bot(conn, before.id, name, settings, call.principal.name, moment)
-                details = {"slug": before.slug, "changed": _changed(before, name, settings)}
+                details = {"slug": before.slug, "changed": changed(before.name, before.settings, name, settings)}
                 await audit.record(conn, call, "bot.updated", target=before.id, details=details)
             if changes.system_prompt is not None:
                 await prompts.save(conn, call, before.id, changes.system_prompt, changes.note, self._clock())
             after = await storage.read_bot(conn, before.id)
         return shown(after, self._providers)
-
-
-def _changed(before: storage.StoredBot, name: str, settings: BotSettings) -> dict[str, list[Any]]:
-    """Return the members that an edit changes, as they were and as they are; of texts only that they change."""
-    was, now = before.settings.model_dump(mode="json"), settings.model_dump(mode="json")
-    changed = {member: [was[member], now[member]] for member in was if was[member] != now[member]}
-    if "description" in changed:
-        changed["description"] = []
-    return changed | ({"name": []} if name != before.name else {})
 
 
 def _filled(draft: BotDraft, template: Template | None) -> tuple[str, str, BotSettings]:
