@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import cache
 from typing import Final, TypeVar
 
 from argon2 import PasswordHasher
@@ -34,8 +35,7 @@ class Passwords:
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(THREADS, "passwords", initializer=_step_back)
-        # Looked at for accounts that do not exist, so that they cost an asker as much time as those that do.
-        self._hashing = Hashing(self._threads, _HASHER.hash("nobody"))
+        self._hashing = Hashing(self._threads, _nobodys())
         self._inside = 0
 
     @contextmanager
@@ -78,6 +78,12 @@ class Hashing:
 
     async def _run(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+
+@cache
+def _nobodys() -> str:
+    """Return what is looked at for accounts that do not exist, so that they cost an asker as much time as those that do."""
+    return _HASHER.hash("nobody")
 
 
 def _matches(stored: str, secret: str) -> bool:

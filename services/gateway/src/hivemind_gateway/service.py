@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Final
 
 import orjson
@@ -110,12 +111,18 @@ ROUTES: Final[tuple[Route, ...]] = tuple(
 """The table: every path, who may use it, and what it takes."""
 
 
+@cache
+def _document() -> bytes:
+    """Return the OpenAPI document; made once, for it is the same as long as the code is."""
+    return orjson.dumps(openapi.document(ROUTES))
+
+
 @asynccontextmanager
 async def open_gateway(environment: Environment) -> AsyncIterator[Running]:
     """Entered: ready to answer. Left: drained first, closed after."""
     metrics = Metrics("gateway")
     async with open_bus(environment.needed_nats_url, "gateway", metrics) as bus:
-        door = Door(environment, bus, Identities(environment), orjson.dumps(openapi.document(ROUTES)), Pages(), Room())
+        door = Door(environment, bus, Identities(environment), _document(), Pages(), Room())
         application = web.Application()
         edge = Edge(environment, metrics, application.router, Paths((row.method, row.path) for row in ROUTES))
         mount(application.router, door, list(ROUTES))
