@@ -43,7 +43,14 @@ TOLD_WITHIN: Final = 10
 
 MORE: Final[Mapping[str, Mapping[str, Any]]] = {
     "auth.v1.admin.register": {},
-    "knowledge.v1.snippet.add": {"bot_id": str(NOBODY)},
+    **dict.fromkeys(
+        (
+            "knowledge.v1.snippet.add",
+            *(f"bots.v1.prompt.{verb}" for verb in ("get", "pin", "restore", "save")),
+            "bots.v1.golden-question.add",
+        ),
+        {"bot_id": str(NOBODY)},
+    ),
 }
 """Asked once more at the end, with members changed so: refusals that only a race brings about at the door."""
 

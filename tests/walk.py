@@ -268,6 +268,8 @@ async def _keep_golden_questions(instance: Instance) -> None:
     change: dict[str, Any] = {"json": {"expect": {"contains": None, "cites": True}}}
     _, changed, _ = await instance.call("PATCH", at, headers={"If-Match": "*"}, expect=200, **change)
     assert changed["expect"]["cites"] is True
+    _, shown, _ = await instance.call("GET", at, expect=200)
+    assert shown == changed
     await refused(instance, "precondition_failed", "PATCH", at, headers=old, **change)
     await refused(instance, "precondition_failed", "DELETE", at, headers=old)
     _, page, _ = await instance.call("GET", questions, expect=200)
