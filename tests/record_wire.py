@@ -43,14 +43,14 @@ TOLD_WITHIN: Final = 10
 
 MORE: Final[Mapping[str, Mapping[str, Any]]] = {
     "auth.v1.admin.register": {},
-    **dict.fromkeys(
-        (
+    **{
+        contract: {"bot_id": str(NOBODY)}
+        for contract in (
             "knowledge.v1.snippet.add",
-            *(f"bots.v1.prompt.{verb}" for verb in ("get", "pin", "restore", "save")),
+            *(f"bots.v1.prompt.{verb}" for verb in ("get", "pin", "save")),
             "bots.v1.golden-question.add",
-        ),
-        {"bot_id": str(NOBODY)},
-    ),
+        )
+    },
 }
 """Asked once more at the end, with members changed so: refusals that only a race brings about at the door."""
 

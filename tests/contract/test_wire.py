@@ -43,6 +43,7 @@ NOT_RECORDED: Final[Mapping[tuple[str, str], str]] = {
     ("auth.v1.session.open", "unavailable"): "takes a crowd at the door in the same moment",
     ("auth.v1.password.change", "unavailable"): "takes a crowd at the door in the same moment",
     ("auth.v1.password.change", "account_disabled"): "no route of that state disables an account",
+    ("bots.v1.prompt.restore", "bot_not_found"): "takes a bot that is archived in the same moment",
     ("bots.v1.golden-question.add", "too_many_questions"): "takes five hundred of them",
     ("bots.v1.upload.apply", "too_many_questions"): "the door refuses a document of so many",
 }
