@@ -4,32 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import io
-import json
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from hivemind_client.cli import main
 from hivemind_client.testing import KEY, GatewayDouble, gateway_double
-
-
-@dataclass(frozen=True)
-class Ran:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-    @property
-    def problem(self) -> Any:
-        return json.loads(self.err.splitlines()[-1])
+from hivemind_client.testing.terminal import Ran
 
 
 @pytest.fixture

@@ -1,19 +1,41 @@
-"""`hm` on a terminal, as a person has it: for tests of what it asks and shows."""
+"""`hm` as people run it, on a terminal or in a script: for tests of what it asks, shows and comes to."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import pty
 import re
 import sys
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 HM = [sys.executable, "-m", "hivemind_client"]
 
 LIMIT = 20
 """Seconds until what is waited for must be there."""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command said, and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """Its result as JSON."""
+        return json.loads(self.out)
+
+    @property
+    def problem(self) -> Any:
+        """The problem document that a failure ends with under `--json`."""
+        return json.loads(self.err.splitlines()[-1])
 
 
 class Terminal:
