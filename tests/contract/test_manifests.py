@@ -164,6 +164,18 @@ golden_questions:
     assert len(questions["items"]) == 1  # not named, so not touched
 
 
+async def test_the_order_in_a_document_is_no_change(instance: Instance) -> None:
+    await furnish(instance)
+    document = yaml.safe_load(await export(instance))
+    for name in ("snippets", "golden_questions"):
+        document[name] = document[name][1:] + document[name][:1]
+    text = yaml.safe_dump(document, allow_unicode=True)
+    assert actions(await apply(instance, text)) == {"desk": "none"}
+    document["snippets"].insert(1, {"title": "Between", "body": "Between two others."})
+    text = yaml.safe_dump(document, allow_unicode=True)
+    assert [actions(await apply(instance, text))["desk"] for _ in range(3)] == ["update", "none", "none"]
+
+
 async def test_a_dry_run_tells_the_same_and_changes_nothing(instance: Instance, owner: Any) -> None:
     await furnish(instance)
     await instance.mint("other", system_prompt="Be kind.")

@@ -241,10 +241,10 @@ class Applying:
         author: str,
     ) -> None:
         there = known.snippets if known is not None else {}
-        free = manifests.numbered(there.items(), lambda item: (item[1].title, item[1].source))
+        free = manifests.numbered(there.items(), lambda item: manifests.name_of(item[1]))
         kept: dict[UUID, Shelved] = {}
         stays = set()
-        for key, snippet in manifests.numbered(snippets, lambda each: (each.title, each.source)).items():
+        for key, snippet in manifests.numbered(snippets, manifests.name_of).items():
             snippet_id, was = free.get(key, (None, None))
             if snippet_id is not None:
                 stays.add(snippet_id)
@@ -256,7 +256,7 @@ class Applying:
 
     async def _question(self, conn: Conn, bot_id: BotId, step: Step, moment: datetime, author: str) -> None:
         there = step.known.questions if step.known is not None else {}
-        wanted = manifests.numbered(step.state.questions, lambda each: (each.question,))
+        wanted = manifests.numbered(step.state.questions, manifests.words_of)
         await golden_sql.remove_questions(conn, bot_id, [there[key].id for key in there if key not in wanted])
         for key, draft in wanted.items():
             if key in there and draft_of(there[key]) != draft:
@@ -332,7 +332,7 @@ async def _begin(conn: Conn, bot_id: BotId, manifest: Manifest, author: str, mom
 
 def _snippets(manifest: Manifest, known: Known | None, judged: dict[tuple[str, str], str]) -> list[Shelved]:
     """Return a manifest's snippets as they are to be kept; raises `_ChangedMeanwhileError` where one was not judged."""
-    there = manifests.numbered(known.state.snippets, lambda each: (each.title, each.source)) if known else {}
+    there = manifests.numbered(known.state.snippets, manifests.name_of) if known else {}
     texts = {(each.title, each.body): each.language for each in there.values()}
     wanted = manifests.numbered(manifest.snippets or (), lambda each: (each.title, each.source))
     found = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, Final
@@ -85,13 +85,23 @@ def _newest(manifest: Manifest) -> str:
 
 
 def same(before: State, now: State) -> bool:
-    """Whether nothing is to be done."""
+    """Whether nothing is to be done. The order of snippets and questions is that of their making, and nobody's to change."""
     return (
         _members(before) == _members(now)
         and before.system_prompt == now.system_prompt
-        and list(before.snippets) == list(now.snippets)
-        and [_question(each) for each in before.questions] == [_question(each) for each in now.questions]
+        and numbered(before.snippets, name_of) == numbered(now.snippets, name_of)
+        and numbered(before.questions, words_of) == numbered(now.questions, words_of)
     )
+
+
+def name_of(snippet: Shelved) -> tuple[str, str | None]:
+    """Return what a snippet is told from others by."""
+    return snippet.title, snippet.source
+
+
+def words_of(question: GoldenQuestionDraft) -> tuple[str]:
+    """Return what a golden question is told from others by."""
+    return (question.question,)
 
 
 def diff(before: State | None, now: State | None) -> str:
@@ -157,16 +167,16 @@ def _members(state: State) -> dict[str, Any]:
 
 
 def _titled(state: State | None) -> dict[Any, str]:
-    keyed = numbered(state.snippets, lambda each: (each.title, each.source)) if state else {}
+    keyed = numbered(state.snippets, name_of) if state else {}
     return {key: write(_entry(each)) for key, each in keyed.items()}
 
 
 def _asked(state: State | None) -> dict[Any, str]:
-    keyed = numbered(state.questions, lambda each: (each.question,)) if state else {}
+    keyed = numbered(state.questions, words_of) if state else {}
     return {key: write(_question(each)) for key, each in keyed.items()}
 
 
-def numbered(things: Iterable[Any], key_of: Any) -> dict[Any, Any]:
+def numbered(things: Iterable[Any], key_of: Callable[[Any], tuple[Any, ...]]) -> dict[Any, Any]:
     """Return things by what they are called, and a number where several are called the same."""
     found: dict[Any, Any] = {}
     seen: dict[Any, int] = {}
