@@ -54,7 +54,7 @@ class SnippetEntry(Message):
 class PromptEntry(Message):
     """One of the versions that a prompt has had."""
 
-    version: Annotated[int, Field(ge=1)]
+    version: Annotated[int, Field(ge=1, le=MOST_VERSIONS)]
     system_prompt: SystemPrompt
     note: Note = ""
     author: Annotated[str, StringConstraints(max_length=200)] = ""
@@ -69,7 +69,7 @@ class Manifest(BotSettings):
     system_prompt: SystemPrompt | None = None
     prompt_versions: Annotated[tuple[PromptEntry, ...], Field(max_length=MOST_VERSIONS), AfterValidator(_count_up)] = ()
     """What a new bot begins with; of one that is there the past is as it was."""
-    pinned_version: Annotated[int, Field(ge=1)] | None = None
+    pinned_version: Annotated[int, Field(ge=1, le=MOST_VERSIONS)] | None = None
     snippets: Annotated[tuple[SnippetEntry, ...], Field(max_length=MOST_SNIPPETS)] | None = None
     golden_questions: Annotated[tuple[GoldenQuestionDraft, ...], Field(max_length=MOST_QUESTIONS)] | None = None
 
